@@ -1,0 +1,389 @@
+"""One layer as a Verilog module: its window, sources, SNGs, neurons and activations.
+
+Each op is emitted by its cell kind. Buses are packed with lane 0 in the least significant bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sccc.backends.verilog import library
+from sccc.backends.verilog.dot import neuron_module
+from sccc.backends.verilog.names import Names, comment
+from sccc.backends.verilog.popcount import popcount_module, popcount_name
+from sccc.backends.verilog.render import packed, sized
+
+from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell, Wire
+from sccc.diagnostics import InternalError
+from sccc.ir import Operation, Value
+from sccc.neurons import constant_streams, neuron, root_source
+from sccc.ops import REGISTRY
+from sccc.ops.arithmetic import product_of
+from sccc.ops.source import source_lanes
+from sccc.sources import CounterSource, LfsrSource
+from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
+
+
+def lane_width(kind: Type) -> int:
+    """Bits of one lane on a packed bus. Levels are sign and magnitude; counts and totals two's complement."""
+    if isinstance(kind, Level):
+        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
+    if isinstance(kind, Count | Total):
+        return signed_width(kind.lo, kind.hi)
+    if isinstance(kind, Random):
+        return kind.bits
+    return 1
+
+
+def bus_width(kind: Type) -> int:
+    return kind.lanes * lane_width(kind)
+
+
+@dataclass
+class LayerModule:
+    """An emitted layer: its text, library modules used, and the Verilog name of each value inside it."""
+
+    name: str
+    text: str
+    used: dict[str, str]
+    signals: dict[Value, str]
+    inputs: list[Value]
+    outputs: list[Value]
+
+
+@dataclass
+class LayerEmitter:
+    """Collects the text of one layer module."""
+
+    name: str
+    ops: list[Operation]
+    outputs: list[Value]
+    length: int
+    origin: str
+    lines: list[str] = field(default_factory=list)
+    neurons: list[str] = field(default_factory=list)
+    used: dict[str, str] = field(default_factory=dict)
+    signals: dict[Value, str] = field(default_factory=dict)
+    signs: dict[Value, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ports = ("clk", "rst", "go", "running", "t", "done")
+        self.names = Names((*ports, self.name))
+        inside = {op.result for op in self.ops}
+        self.inputs = list(dict.fromkeys(v for op in self.ops for v in op.operands if v not in inside))
+
+    # -- the module as a whole ----------------------------------------------------------------------------------
+
+    def emit(self) -> LayerModule:
+        self.time_bits = max(1, (self.length - 1).bit_length(), *(b.bits for b in self._sources()))
+        for value in self.inputs:
+            self.signals[value] = self.names.make(value.name, value.name)
+        for op in self.ops:
+            self._emit_op(op)
+        ports = self._ports()
+        self.use("sccc_window", library.WINDOW)
+        window = (
+            f"  sccc_window #(.LENGTH({self.length}), .T_BITS({self.time_bits})) window (\n"
+            "    .clk(clk), .rst(rst), .go(go), .running(running), .t(t), .done(done)\n  );"
+        )
+        head = [f"// layer {self.name}: {comment(self.origin)}", f"module {self.name} (", ",\n".join(ports), ");"]
+        text = "\n".join(
+            [*head, "  wire running;", f"  wire [{self.time_bits - 1}:0] t;", window, *self.lines, "endmodule", ""]
+        )
+        return LayerModule(
+            self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, self.outputs
+        )
+
+    def _sources(self) -> list[Random]:
+        return [op.result.type for op in self.ops if op.name == "sc.source"] or [Random((), 1)]  # type: ignore[union-attr, misc]
+
+    def _ports(self) -> list[str]:
+        ports = ["  input  wire clk", "  input  wire rst", "  input  wire go", "  output wire done"]
+        for value in self.inputs:
+            ports.append(f"  input  wire [{bus_width(value.type) - 1}:0] {self.signals[value]}")
+        for value in self.outputs:
+            ports.append(f"  output wire [{bus_width(value.type) - 1}:0] {self.signals[value]}_out")
+            self.lines.append(f"  assign {self.signals[value]}_out = {self.signals[value]};")
+        return ports
+
+    def use(self, name: str, text: str) -> str:
+        """Instantiate a library module: remember that its text is needed."""
+        self.used[name] = text
+        return name
+
+    def wire(self, value: Value, suffix: str = "", width: int = 0) -> str:
+        name = self.names.make(value.name + suffix, value.name)
+        self.lines.append(f"  wire [{(width or bus_width(value.type)) - 1}:0] {name};")
+        return name
+
+    def instance(self, module: str, parameters: Mapping[str, object], label: str, ports: Mapping[str, str]) -> None:
+        """An instance, one parameter a line when there are long ones."""
+        arguments = [f".{k}({v})" for k, v in parameters.items()]
+        text = ", ".join(arguments) if sum(map(len, arguments)) < 100 else "\n    " + ",\n    ".join(arguments) + "\n  "
+        connections = ", ".join(f".{k}({v})" for k, v in ports.items())
+        head = f"  {module} #({text})" if arguments else f"  {module}"
+        self.lines.append(f"{head} {self.names.make(label)} (\n    {connections}\n  );")
+
+    # -- ops by cell kind ---------------------------------------------------------------------------------------
+
+    def _emit_op(self, op: Operation) -> None:
+        if op.result is None:
+            return
+        cell = REGISTRY[op.name].cell
+        constant = op.name == "sc.constant" or (op.name == "sc.sng" and self._is_constant(op.operands[0]))
+        if constant or op.name == "sc.mask":
+            return  # emitted by what reads it: a constant's streams exist once per distinct level, a mask once per SNG
+        self.lines.append(
+            f"\n  // %{op.result.name} = {op.name}" + (f" from {comment(op.origin)}" if op.origin else "")
+        )
+        if isinstance(cell, SourceCell):
+            self._source(op)
+        elif isinstance(cell, CountCell):
+            self._dot(op)
+        elif isinstance(cell, Fsm):
+            self._fsm(op)
+        elif isinstance(cell, Memory):
+            self._lookup(op)
+        elif isinstance(cell, Arbiter):
+            self._arbiter(op)
+        elif isinstance(cell, Comb) and isinstance(op.result.type, Stream):
+            self._sng(op)
+        elif isinstance(cell, Comb):
+            self._comb(op)
+        elif isinstance(cell, Wire) and isinstance(op.result.type, Level):
+            self._level(op)
+        else:
+            raise InternalError(f"no Verilog for {op!r}")
+
+    @staticmethod
+    def _is_constant(level: Value) -> bool:
+        return level.op is not None and level.op.name == "sc.constant"
+
+    def _source(self, op: Operation) -> None:
+        assert op.result is not None and isinstance(op.result.type, Random)
+        lanes, bits = source_lanes(op), op.result.type.bits
+        name = self.signals[op.result] = self.wire(op.result)
+        if all(isinstance(s, CounterSource) for s in lanes):
+            if len(lanes) == 1:
+                rows = [" ^ ".join(f"t[{k}]" for k in row) or "1'b0" for row in lanes[0].rows()]  # type: ignore[union-attr]
+                self.lines.append(f"  assign {name} = {{{', '.join(reversed(rows))}}};")
+                return
+            masks = [sum(1 << k for k in row) for s in lanes for row in s.rows()]  # type: ignore[union-attr]
+            module = self.use("sccc_counter_sources", library.COUNTER_SOURCES)
+            parameters = {"LANES": len(lanes), "BITS": bits, "ROWS": packed(masks, bits)}
+            self.instance(module, parameters, f"{name}_source", {"t": f"t[{bits - 1}:0]", "random": name})
+            return
+        self._lfsrs(name, [s for s in lanes if isinstance(s, LfsrSource)], bits)
+
+    def _lfsrs(self, name: str, lanes: list[LfsrSource], bits: int) -> None:
+        width, taps = lanes[0].width, lanes[0].taps
+        parameters = {"LANES": len(lanes), "WIDTH": width, "BITS": bits, "TAPS": sized(taps, width)}
+        parameters["SEEDS"] = packed((s.seed for s in lanes), width)
+        ports = {"clk": "clk", "go": "go", "running": "running", "random": name}
+        self.instance(self.use("sccc_lfsr", library.LFSR), parameters, f"{name}_lfsr", ports)
+
+    def _sng(self, op: Operation) -> None:
+        level, random = op.operands
+        assert op.result is not None and isinstance(level.type, Level)
+        lanes, bits = level.type.lanes, level.type.bits
+        source = self.signals[level]
+        name = self.wire(op.result)
+        self.signals[op.result] = name
+        if level.type.encoding is Encoding.SIGNED:
+            module = self.use("sccc_split_levels", library.SPLIT_LEVELS)
+            magnitude = self.wire(op.result, "_magnitude", lanes * (bits + 1))
+            sign = self.wire(op.result, "_sign", lanes)
+            self.lines.append(f"  {module} #(.LANES({lanes}), .BITS({bits})) {name}_split (")
+            self.lines.append(f"    .level({source}), .sign({sign}), .magnitude({magnitude})\n  );")
+            self.signs[op.result], source = sign, magnitude
+        numbers = self._random(random, lanes)
+        if random.type.lanes == 1:
+            module = self.use("sccc_sng", library.sng())
+        else:
+            module = self.use("sccc_sng_lanes", library.sng_lanes())
+        self.lines.append(
+            f"  {module} #(.LANES({lanes}), .BITS({bits})) {name}_sng (.level({source}), .random({numbers}), .bits({name}));"
+        )
+
+    def _random(self, random: Value, lanes: int) -> str:
+        """The signal of a random value; masks are XORed here."""
+        if random in self.signals:
+            return self.signals[random]
+        assert random.op is not None and random.op.name == "sc.mask" and isinstance(random.type, Random)
+        inner = random.op.operands[0]
+        source, bits = self._random(inner, lanes), random.type.bits
+        spread = f"{{{random.type.lanes}{{{source}}}}}" if inner.type.lanes == 1 else source
+        masks = np.broadcast_to(np.asarray(random.op.attributes["masks"]), random.type.shape).reshape(-1)
+        name = self.signals[random] = self.wire(random)
+        self.lines.append(f"  assign {name} = {spread} ^ {packed(masks, bits)};")
+        return name
+
+    def _streams(self, sng: Operation, label: str) -> tuple[Any, str]:
+        """The distinct streams of a constant as one bus; the analysis and the bus's name."""
+        streams = constant_streams(sng)
+        random = root_source(sng.operands[1]).result
+        assert random is not None and isinstance(random.type, Random) and sng.result is not None
+        bits, count = random.type.bits, len(streams.levels)
+        name = self.names.make(label, sng.result.name)
+        self.lines.append(f"  wire [{max(count, 1) - 1}:0] {name};")
+        if count == 0:
+            self.lines.append(f"  assign {name} = 1'b0;")
+            return streams, name
+        module = self.use("sccc_constant_streams", library.constant_streams())
+        sources = random.type.lanes
+        index = max(1, (sources - 1).bit_length())
+        self.lines += [
+            f"  {module} #(",
+            f"    .STREAMS({count}), .SOURCES({sources}), .BITS({bits}), .INDEX({index}),",
+            f"    .LEVELS({packed(streams.levels, bits + 1)}),",
+            f"    .MASKS({packed(streams.masks, bits)}),",
+            f"    .SOURCE({packed(streams.sources, index)})",
+            f"  ) {name}_sng (.random({self.signals[random]}), .streams({name}));",
+        ]
+        return streams, name
+
+    def _dot(self, op: Operation) -> None:
+        x, w = op.operands
+        assert op.result is not None and isinstance(op.result.type, Count) and isinstance(x.type, Stream)
+        if w.op is None or w.op.name != "sc.sng" or not self._is_constant(w.op.operands[0]):
+            raise InternalError(f"{op!r}: weights that are not constant have no Verilog yet")
+        streams, bus = self._streams(w.op, f"{w.name}s")
+        width, name = lane_width(op.result.type), self.wire(op.result)
+        self.signals[op.result] = name
+        product = product_of(op)
+        counts: list[str] = []
+        signs = f", .xs({self._signs(x)})" if x.type.encoding is Encoding.SIGNED else ""
+        for j in range(op.result.type.lanes):
+            module = f"{self.name}_neuron_{j}"
+            origin = f"output {j} of {comment(op.origin) or self.name}"
+            each = neuron(product, streams, j)
+            self.neurons.append(neuron_module(module, origin, each, x, len(streams.levels), width))
+            for lanes in filter(None, map(len, each.groups.values())):
+                self.use(popcount_name(lanes), popcount_module(lanes))
+            counts.append(self.names.make(f"{op.result.name}_{j}"))
+            self.lines.append(f"  wire [{width - 1}:0] {counts[j]};")
+            self.lines.append(f"  {module} neuron_{j} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));")
+        rows = [", ".join(counts[::-1][i : i + 8]) for i in range(0, len(counts), 8)]
+        self.lines.append(f"  assign {name} = {{\n    " + ",\n    ".join(rows) + "\n  };")
+
+    def _signs(self, x: Value) -> str:
+        return self.signs[x]
+
+    def _fsm(self, op: Operation) -> None:
+        definition = REGISTRY[op.name]
+        assert op.result is not None and isinstance(definition.cell, Fsm)
+        count, lanes = op.operands[0], op.result.type.lanes
+        values = definition.parameters(op)
+        lowest = int(np.min(definition.cell.lowest.evaluate(values)))
+        highest = int(np.max(definition.cell.highest.evaluate(values)))
+        module = self.use(library.module_name(op.name), library.fsm_module(op.name))
+        name = self.signals[op.result] = self.wire(op.result)
+        own = {p: values[p] for p in library.fsm_parameters(op.name)}
+        width = parameter_width(own)
+        parameters = {"LANES": lanes, "W": signed_width(lowest, highest), "CW": lane_width(count.type), "PW": width}
+        parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
+        ports = {"clk": "clk", "go": "go", "running": "running", "count": self.signals[count]}
+        ports["bits" if definition.cell.out is not None else "states"] = name
+        self.instance(module, parameters, f"{name}_fsm", ports)
+
+    def _comb(self, op: Operation) -> None:
+        """An integer op, lane by lane: sc.rescale, sc.offset."""
+        assert op.result is not None
+        definition = REGISTRY[op.name]
+        source, lanes = op.operands[0], op.result.type.lanes
+        values = definition.parameters(op)
+        operands = dict(zip(definition.operands, op.operands, strict=True))
+        bits = {o: self._constant_bits(v, values, o) for o, v in operands.items() if isinstance(v.type, Stream)}
+        module = self.use(library.module_name(op.name), library.comb_module(op.name, tuple(bits)))
+        name = self.signals[op.result] = self.wire(op.result)
+        width_in, width_out = lane_width(source.type), lane_width(op.result.type)
+        own = {p: values[p] for p in library.comb_parameters(op.name)}
+        # Wide enough for the product of the operand with the widest parameter, doubled, and for the result.
+        width = width_in + width_out + parameter_width(own) + 2
+        parameters = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
+        parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
+        main = next(o for o in operands if o not in bits)
+        self.instance(module, parameters, f"{name}_lanes", {main: self.signals[source], **bits, "result": name})
+
+    def _constant_bits(self, stream: Value, parameters: dict[str, np.ndarray], operand: str) -> str:
+        """The bits of a constant's streams, one per lane; their signs become a parameter `OPERAND_sign`."""
+        assert stream.op is not None
+        streams, bus = self._streams(stream.op, f"{stream.name}s")
+        parameters[f"{operand}_sign"] = streams.signs
+        lanes = [
+            f"{bus}[{k}]" if k >= 0 else f"1'b{b}" for k, b in zip(streams.index, streams.constant_bits, strict=True)
+        ]
+        name = self.wire(stream)
+        self.signals[stream] = name
+        self.lines.append(f"  assign {name} = {{{', '.join(reversed(lanes))}}};")
+        return name
+
+    def _registered(self, op: Operation, comb: str) -> None:
+        """Hold a level from the end of this window to the end of the next."""
+        assert op.result is not None
+        name = self.names.make(op.result.name, op.result.name)
+        self.signals[op.result] = name
+        self.lines.append(f"  reg [{bus_width(op.result.type) - 1}:0] {name};")
+        self.lines.append(f"  always @(posedge clk) if (done) {name} <= {comb};")
+
+    def _lookup(self, op: Operation) -> None:
+        address = op.operands[0]
+        assert op.result is not None and isinstance(address.type, Total) and isinstance(op.result.type, Level)
+        width, entry = lane_width(address.type), lane_width(op.result.type)
+        table = np.asarray(op.attributes["table"])
+        entries = [sign_magnitude(int(v), op.result.type) for v in table]
+        module = f"{self.name}_{self.names.make('lookup')}"
+        text = library.lookup_module(module, op.result.type.lanes, address.type.lo, entries, width, entry)
+        self.neurons.append(text)
+        comb = self.wire(op.result, "_next")
+        self.instance(module, {}, f"{comb}_lookup", {"address": self.signals[address], "level": comb})
+        self._registered(op, comb)
+
+    def _level(self, op: Operation) -> None:
+        source = op.operands[0]
+        assert op.result is not None and isinstance(op.result.type, Level) and isinstance(source.type, Total)
+        module = self.use("sccc_levels", library.LEVELS)
+        comb = self.wire(op.result, "_next")
+        sign = int(op.result.type.encoding is Encoding.SIGNED)
+        parameters = {
+            "LANES": op.result.type.lanes,
+            "W": lane_width(source.type),
+            "BITS": op.result.type.bits,
+            "SIGN": sign,
+        }
+        self.instance(module, parameters, f"{comb}_levels", {"total": self.signals[source], "level": comb})
+        self._registered(op, comb)
+
+    def _arbiter(self, op: Operation) -> None:
+        total = op.operands[0]
+        assert op.result is not None
+        module = self.use("sccc_argmax", library.ARGMAX)
+        name = self.wire(op.result)
+        self.signals[op.result] = name
+        width = lane_width(total.type)
+        self.lines.append(
+            f"  {module} #(.LANES({total.type.lanes}), .W({width}), .IW({lane_width(op.result.type)})) {name}_argmax (.total({self.signals[total]}), .index({name}));"
+        )
+
+
+def sign_magnitude(level: int, kind: Level) -> int:
+    """The bits in which the hardware holds a level."""
+    if kind.encoding is Encoding.SIGNED:
+        return abs(level) | (1 << (kind.bits + 1) if level < 0 else 0)
+    return level
+
+
+def parameter_width(values: Mapping[str, np.ndarray]) -> int:
+    """Bits of the narrowest two's complement number that holds every one of the integers."""
+    return max([2, *(signed_width(int(np.min(v)), int(np.max(v))) for v in values.values())])
+
+
+def _per_lane(values: np.ndarray, width: int, lanes: int) -> str:
+    """Integers, one per lane, packed; a replication where all are equal."""
+    flat = np.broadcast_to(values, (lanes,)) if np.ndim(values) == 0 else np.asarray(values).reshape(-1)
+    if np.all(flat == flat[0]):
+        return f"{{{lanes}{{{sized(int(flat[0]), width)}}}}}"
+    return packed(flat, width)

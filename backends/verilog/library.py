@@ -1,0 +1,434 @@
+"""The library modules that netlists instantiate: each emitted once, only when used, with parameters.
+
+Loops fill a vector that nobody reads and hand it over as a whole: Icarus would wake every reader for every bit.
+
+Whatever an op does is rendered from its cell's expressions; this file only holds the shells around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sccc.backends.verilog.render import constants, replace_parts, shared_parts, sized, to_verilog
+
+from sccc.cells import Comb, Fsm
+from sccc.expr import Expr
+from sccc.ops import REGISTRY
+
+WINDOW = """\
+// Window controller: from the cycle after `go`, `running` is high for LENGTH cycles and `t` counts them;
+// `done` is high in the one cycle after that. Another `go` may come in that cycle.
+module sccc_window #(
+  parameter LENGTH = 64,
+  parameter T_BITS = 6
+) (
+  input  wire              clk,
+  input  wire              rst,
+  input  wire              go,
+  output reg               running,
+  output reg  [T_BITS-1:0] t,
+  output reg               done
+);
+  localparam [T_BITS-1:0] LAST = LENGTH - 1;
+  wire last = running && (t == LAST);
+  always @(posedge clk) begin
+    if (rst) begin
+      running <= 1'b0;
+      done    <= 1'b0;
+      t       <= {T_BITS{1'b0}};
+    end else begin
+      running <= go || (running && !last);
+      done    <= last;
+      t       <= (go || !running) ? {T_BITS{1'b0}} : t + 1'b1;
+    end
+  end
+endmodule
+"""
+
+LFSR = """\
+// LANES Fibonacci LFSRs, loaded with SEEDS when a window starts; the most significant bits are the random numbers.
+module sccc_lfsr #(
+  parameter LANES = 1,
+  parameter WIDTH = 16,
+  parameter BITS  = 8,
+  parameter [WIDTH-1:0] TAPS = 0,
+  parameter [LANES*WIDTH-1:0] SEEDS = 1
+) (
+  input  wire                  clk,
+  input  wire                  go,
+  input  wire                  running,
+  output reg  [LANES*BITS-1:0] random
+);
+  integer i;
+  reg [LANES*WIDTH-1:0] state;
+  reg [LANES*WIDTH-1:0] following;
+  reg [LANES*BITS-1:0]  all;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      following[i*WIDTH +: WIDTH] = {state[i*WIDTH +: WIDTH-1], ^(state[i*WIDTH +: WIDTH] & TAPS)};
+      all[i*BITS +: BITS] = state[i*WIDTH + WIDTH - BITS +: BITS];
+    end
+    random = all;
+  end
+  always @(posedge clk) begin
+    if (go) state <= SEEDS;
+    else if (running) state <= following;
+  end
+endmodule
+"""
+
+COUNTER_SOURCES = """\
+// LANES random numbers, each a GF(2)-linear map of the cycle counter: bit b of lane i is the parity of t & ROWS[i][b].
+module sccc_counter_sources #(
+  parameter LANES = 1,
+  parameter BITS  = 8,
+  parameter [LANES*BITS*BITS-1:0] ROWS = 0
+) (
+  input  wire [BITS-1:0]       t,
+  output reg  [LANES*BITS-1:0] random
+);
+  integer i;
+  reg [LANES*BITS-1:0] all;
+  always @* begin
+    for (i = 0; i < LANES * BITS; i = i + 1) all[i] = ^(t & ROWS[i*BITS +: BITS]);
+    random = all;
+  end
+endmodule
+"""
+
+CONSTANT_STREAMS = """\
+// One stream for each distinct pair of level and random number: bit k = {compare}.
+module sccc_constant_streams #(
+  parameter STREAMS = 1,
+  parameter SOURCES = 1,
+  parameter BITS    = 8,
+  parameter INDEX   = 1,
+  parameter [STREAMS*(BITS+1)-1:0] LEVELS = 0,
+  parameter [STREAMS*BITS-1:0]     MASKS  = 0,
+  parameter [STREAMS*INDEX-1:0]    SOURCE = 0
+) (
+  input  wire [SOURCES*BITS-1:0] random,
+  output reg  [STREAMS-1:0]      streams
+);
+  integer k;
+  reg [BITS-1:0] r;
+  reg [STREAMS-1:0] all;
+  always @* begin
+    r = {{BITS{{1'b0}}}};
+    for (k = 0; k < STREAMS; k = k + 1) begin
+      r = random[SOURCE[k*INDEX +: INDEX]*BITS +: BITS] ^ MASKS[k*BITS +: BITS];
+      all[k] = {compare};
+    end
+    streams = all;
+  end
+endmodule
+"""
+
+SNG = """\
+// Stochastic number generators: bit = {compare}; all lanes share the random number.
+module sccc_sng #(
+  parameter LANES = 1,
+  parameter BITS  = 8
+) (
+  input  wire [LANES*(BITS+1)-1:0] level,
+  input  wire [BITS-1:0]           random,
+  output reg  [LANES-1:0]          bits
+);
+  integer i;
+  reg [LANES-1:0] all;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) all[i] = {compare};
+    bits = all;
+  end
+endmodule
+"""
+
+SNG_LANES = """\
+// Stochastic number generators: bit = {compare}; each lane has a random number of its own.
+module sccc_sng_lanes #(
+  parameter LANES = 1,
+  parameter BITS  = 8
+) (
+  input  wire [LANES*(BITS+1)-1:0] level,
+  input  wire [LANES*BITS-1:0]     random,
+  output reg  [LANES-1:0]          bits
+);
+  integer i;
+  reg [LANES-1:0] all;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) all[i] = {compare};
+    bits = all;
+  end
+endmodule
+"""
+
+
+def _sng_compare(level: str, random: str) -> str:
+    cell = REGISTRY["sc.sng"].cell
+    assert isinstance(cell, Comb)
+    return to_verilog(cell.result, {"level": level, "random": random}.__getitem__)
+
+
+def sng() -> str:
+    return SNG.format(compare=_sng_compare("level[i*(BITS+1) +: BITS+1]", "{1'b0, random}"))
+
+
+def sng_lanes() -> str:
+    return SNG_LANES.format(compare=_sng_compare("level[i*(BITS+1) +: BITS+1]", "{1'b0, random[i*BITS +: BITS]}"))
+
+
+def constant_streams() -> str:
+    return CONSTANT_STREAMS.format(compare=_sng_compare("LEVELS[k*(BITS+1) +: BITS+1]", "{1'b0, r}"))
+
+
+def _render(expr: Expr) -> str:
+    return to_verilog(expr, lambda name: f"{name}_v", lambda n: f"C{n}")
+
+
+def _literals(*exprs: Expr) -> list[str]:
+    numbers = sorted(set().union(*(constants(e) for e in exprs)))
+    return [f"  localparam signed [EW-1:0] C{n} = {n};" for n in numbers]
+
+
+def _variables(names: Iterable[str]) -> list[str]:
+    """Declarations of the signed numbers of EW bits in which one lane is computed."""
+    return [f"  reg signed [EW-1:0] {name}_v;" for name in names]
+
+
+def _compute(name: str, expr: Expr) -> tuple[list[str], list[str]]:
+    """Variables and statements that compute `name_v`; parts that occur more than once are computed once."""
+    parts: dict[Expr, str] = {}
+    names, statements = [], []
+    for part, label in shared_parts(expr).items():
+        unique = f"{name}_{label}"
+        statements.append(f"      {unique}_v = {_render(replace_parts(part, parts))};")
+        names.append(unique)
+        parts[part] = unique
+    return [*names, name], [*statements, f"      {name}_v = {_render(replace_parts(expr, parts))};"]
+
+
+def _parameters(names: list[str]) -> str:
+    return ",\n".join(f"  parameter [LANES*PW-1:0] {name.upper()} = 0" for name in names)
+
+
+def _load(name: str, bus: str, width: str) -> str:
+    return f"      {name}_v = $signed({bus}[i*{width} +: {width}]);"
+
+
+def fsm_parameters(op_name: str) -> list[str]:
+    """The integer parameters of an op's state machine, by the names of its attributes."""
+    fsm = REGISTRY[op_name].cell
+    assert isinstance(fsm, Fsm)
+    exprs = [fsm.initial, fsm.step, fsm.next] + ([fsm.out] if fsm.out else [])
+    return sorted(set().union(*(e.variables() for e in exprs)) - {"state", "step", "count"})
+
+
+def fsm_module(op_name: str) -> str:
+    """A state machine op as a module, all lanes.
+
+    Parameters: LANES, W (bits of a state), CW (bits of a count), PW (bits of a parameter) and the op's own, packed.
+    """
+    definition = REGISTRY[op_name]
+    fsm = definition.cell
+    assert isinstance(fsm, Fsm)
+    parameters = fsm_parameters(op_name)
+    moore = fsm.out is not None and "step" not in fsm.out.variables()
+    names, statements = ["state", "count", *parameters], [_load("state", "state", "W"), _load("count", "count", "CW")]
+    statements += [_load(p, p.upper(), "PW") for p in parameters]
+    for name, expr in (("start", fsm.initial), ("step", fsm.step), ("next", fsm.next)):
+        more, lines = _compute(name, expr)
+        names, statements = names + more, statements + lines
+    statements += ["      loaded[i*W +: W] = start_v[W-1:0];", "      following[i*W +: W] = next_v[W-1:0];"]
+    if fsm.out is not None:
+        statements.append(f"      ones[i] = {_render(fsm.out)};")
+    out = (
+        "  output wire [LANES*W-1:0]  states"
+        if fsm.out is None
+        else f"  output {'wire' if moore else 'reg '} [LANES-1:0]    bits"
+    )
+    head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
+    head += ["  parameter W  = 8,", "  parameter CW = 8,", "  parameter PW = 8" + ("," if parameters else "")]
+    head += [_parameters(parameters), ") (", "  input  wire                clk,", "  input  wire                go,"]
+    head += ["  input  wire                running,", "  input  wire [LANES*CW-1:0] count,", out, ");"]
+    head += ["  localparam EW = (W > CW ? (W > PW ? W : PW) : (CW > PW ? CW : PW)) + 2;"]
+    head += _literals(*(e for e in (fsm.initial, fsm.step, fsm.next, fsm.out) if e is not None))
+    head += [
+        "  integer i;",
+        "  reg [LANES*W-1:0] state;",
+        "  reg [LANES*W-1:0] loaded;",
+        "  reg [LANES*W-1:0] following;",
+    ]
+    head += (["  reg [LANES-1:0] ones;"] if fsm.out is not None else []) + _variables(dict.fromkeys(names))
+    body = ["  always @* begin", "    for (i = 0; i < LANES; i = i + 1) begin", *statements, "    end", "  end"]
+    body += [
+        "  always @(posedge clk) begin",
+        "    if (go) state <= loaded;",
+        "    else if (running) state <= following;",
+        "  end",
+    ]
+    if fsm.out is None:
+        body.append("  assign states = state;")
+    elif moore:
+        body.append("  assign bits = ones;")
+    else:
+        body.append("  always @(posedge clk) if (running) bits <= ones;")
+    return "\n".join(line for line in [*head, *body, "endmodule", ""] if line or line == "")
+
+
+def module_name(op_name: str) -> str:
+    return "sccc_" + op_name.split(".", 1)[1]
+
+
+def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
+    """An integer op of kind Comb as a module, all lanes.
+
+    Parameters: LANES, IW and OW (bits of the integer operand and of the result), PW (bits that hold every parameter and
+    intermediate result) and, packed, the variables that are not operands. Operands in `bits` are single bits.
+    """
+    definition = REGISTRY[op_name]
+    cell = definition.cell
+    assert isinstance(cell, Comb)
+    (integer,) = (o for o in definition.operands if o not in bits)
+    parameters = comb_parameters(op_name)
+    names, lines = _compute("result", cell.result)
+    statements = [
+        _load(integer, integer, "IW"),
+        *(f"      {b}_v = {b}[i] ? {{{{PW-1{{1'b0}}}}, 1'b1}} : {{PW{{1'b0}}}};" for b in bits),
+    ]
+    statements += [_load(p, p.upper(), "PW") for p in parameters] + lines
+    statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
+    head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
+    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", _parameters(parameters), ") ("]
+    head += [f"  input  wire [LANES*IW-1:0] {integer},", *(f"  input  wire [LANES-1:0]    {b}," for b in bits)]
+    head += [
+        "  output reg  [LANES*OW-1:0] result",
+        ");",
+        "  localparam EW = PW;",
+        *_literals(cell.result),
+        "  integer i;",
+    ]
+    head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys([integer, *bits, *parameters, *names]))]
+    body = [
+        "  always @* begin",
+        "    for (i = 0; i < LANES; i = i + 1) begin",
+        *statements,
+        "    end",
+        "    result = all;",
+        "  end",
+    ]
+    return "\n".join([*head, *body, "endmodule", ""])
+
+
+def comb_parameters(op_name: str) -> list[str]:
+    """The variables of a Comb op's expression that are not operands, sorted."""
+    definition = REGISTRY[op_name]
+    assert isinstance(definition.cell, Comb)
+    return sorted(definition.cell.result.variables() - set(definition.operands))
+
+
+def lookup_module(name: str, lanes: int, first: int, entries: list[int], address_width: int, level_width: int) -> str:
+    """A table, the same for all lanes, as a case statement (which synthesis handles far faster than an indexed constant)."""
+    aw, lw = address_width, level_width
+    lines = [f"// sc.lookup: levels for the addresses {first} .. {first + len(entries) - 1}.", f"module {name} ("]
+    lines += [f"  input  wire [{lanes * aw - 1}:0] address,", f"  output reg  [{lanes * lw - 1}:0] level", ");"]
+    lines += [
+        "  integer i;",
+        f"  reg [{lanes * lw - 1}:0] all;",
+        f"  reg [{aw - 1}:0] a;",
+        f"  reg [{lw - 1}:0] entry;",
+    ]
+    lines += [
+        "  always @* begin",
+        f"    for (i = 0; i < {lanes}; i = i + 1) begin",
+        f"      a = address[i*{aw} +: {aw}];",
+        "      case (a)",
+    ]
+    for offset, entry in enumerate(entries[:-1]):
+        lines.append(f"        {sized(first + offset, aw)}: entry = {sized(entry, lw)};")
+    lines += [
+        f"        default: entry = {sized(entries[-1], lw)};",
+        "      endcase",
+        f"      all[i*{lw} +: {lw}] = entry;",
+    ]
+    return "\n".join([*lines, "    end", "    level = all;", "  end", "endmodule", ""])
+
+
+LEVELS = """\
+// Two's complement totals of W bits as levels: magnitude of BITS+1 bits and, when SIGN is 1, a sign bit above it.
+module sccc_levels #(
+  parameter LANES = 1,
+  parameter W     = 8,
+  parameter BITS  = 6,
+  parameter SIGN  = 1
+) (
+  input  wire [LANES*W-1:0]             total,
+  output reg  [LANES*(BITS+1+SIGN)-1:0] level
+);
+  localparam EW = W + BITS + 2;
+  integer i;
+  reg [LANES*(BITS+1+SIGN)-1:0] all;
+  reg signed [EW-1:0] number;
+  reg [EW-1:0] magnitude;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      number = $signed(total[i*W +: W]);
+      magnitude = number[EW-1] ? -number : number;
+      if (SIGN) all[i*(BITS+1+SIGN) + BITS + SIGN] = number[EW-1];
+      all[i*(BITS+1+SIGN) +: BITS+1] = magnitude[BITS:0];
+    end
+    level = all;
+  end
+endmodule
+"""
+
+SPLIT_LEVELS = """\
+// Signs and magnitudes of signed levels (sign in the most significant bit of each).
+module sccc_split_levels #(
+  parameter LANES = 1,
+  parameter BITS  = 8
+) (
+  input  wire [LANES*(BITS+2)-1:0] level,
+  output reg  [LANES-1:0]          sign,
+  output reg  [LANES*(BITS+1)-1:0] magnitude
+);
+  integer i;
+  reg [LANES-1:0] signs;
+  reg [LANES*(BITS+1)-1:0] magnitudes;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      signs[i] = level[i*(BITS+2) + BITS + 1];
+      magnitudes[i*(BITS+1) +: BITS+1] = level[i*(BITS+2) +: BITS+1];
+    end
+    sign = signs;
+    magnitude = magnitudes;
+  end
+endmodule
+"""
+
+ARGMAX = """\
+// The index of the first largest of LANES signed totals.
+module sccc_argmax #(
+  parameter LANES = 2,
+  parameter W     = 8,
+  parameter IW    = 4
+) (
+  input  wire [LANES*W-1:0] total,
+  output reg  [IW-1:0]      index
+);
+  integer i;
+  reg signed [W-1:0] best;
+  reg signed [W-1:0] candidate;
+  always @* begin
+    best = total[0 +: W];
+    candidate = total[0 +: W];
+    index = {IW{1'b0}};
+    for (i = 1; i < LANES; i = i + 1) begin
+      candidate = total[i*W +: W];
+      if (candidate > best) begin
+        best = candidate;
+        index = i[IW-1:0];
+      end
+    end
+  end
+endmodule
+"""

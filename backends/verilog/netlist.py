@@ -1,0 +1,222 @@
+"""A whole module as a netlist: the top level, its header, and the list of what can be observed in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
+from sccc.backends.verilog.names import Names, comment
+
+from sccc import __version__
+from sccc.diagnostics import SccError
+from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
+from sccc.schedule import Schedule, layer_ops, schedule
+from sccc.types import Count, Encoding, Level, Stream, Total
+from sccc.verify import verify
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A value of the IR as a signal of the netlist.
+
+    From hardware cycle `first` (0: `start` is high) it shows the value's window for `cycles` cycles, lanes packed in `width` bits each.
+    """
+
+    value: Value
+    path: str
+    first: int
+    cycles: int
+    lanes: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """Verilog text and what a testbench needs to know of it."""
+
+    text: str
+    top: str
+    input_value: Value
+    input_port: str
+    output_value: Value
+    output_port: str
+    schedule: Schedule
+    observables: tuple[Observable, ...]
+
+
+def emit_netlist(module: Module) -> Netlist:
+    """Emit a module as Verilog-2005. Raises SccError when it is not a verified chain of hardware ops."""
+    verify(module)
+    _require_hardware(module)
+    names = Names(("clk", "rst", "start", "valid", "ready"))
+    top = names.make(module.name, module.name)
+    (source,), (sink,) = module.inputs, module.outputs
+    assert source.result is not None
+    result = sink.operands[0]
+    plan = schedule(module)
+    layers = _emit_layers(module, names, top)
+    input_port = names.make(str(source.attributes["name"]), str(source.attributes["name"]))
+    output_port = names.make(str(sink.attributes["name"]), str(sink.attributes["name"]))
+    header = _header(module, source, sink, input_port, output_port, plan, names, layers)
+    body = _top(top, source.result, result, input_port, output_port, plan, layers)
+    used: dict[str, str] = {}
+    for layer in layers.values():
+        used.update(layer.used)
+    text = "\n".join(
+        [
+            header,
+            "`default_nettype none",
+            "",
+            body,
+            *(x.text for x in layers.values()),
+            *used.values(),
+            "`default_nettype wire",
+            "",
+        ]
+    )
+    return Netlist(text, top, source.result, input_port, result, output_port, plan, _observables(layers, plan))
+
+
+def _require_hardware(module: Module) -> None:
+    problems = [op for op in module if REGISTRY[op.name].cell is None]
+    if problems:
+        raise SccError(
+            f"{problems[0].name} has no hardware yet ({len(problems)} such ops)",
+            problems[0].place(),
+            "run the whole pipeline: lower, share-sngs, map-activations",
+        )
+    if len(module.inputs) != 1 or len(module.outputs) != 1:
+        raise SccError("a netlist needs exactly one sc.input and one sc.output")
+
+
+def _emit_layers(module: Module, names: Names, top: str) -> dict[str, LayerModule]:
+    uses = module.uses()
+    layers: dict[str, LayerModule] = {}
+    for name, ops in layer_ops(module).items():
+        inside = set(ops)
+        outputs = [op.result for op in ops if op.result and any(user not in inside for user in uses[op.result])]
+        length = next(
+            (op.result.type.length for op in ops if op.result and isinstance(op.result.type, Count | Stream)), 1
+        )
+        origin = next((op.origin for op in ops if op.origin), "")
+        emitter = LayerEmitter(names.make(f"{top}_{name}", origin or name), ops, outputs, length, origin)
+        layers[name] = emitter.emit()
+    return layers
+
+
+def _top(
+    top: str,
+    source: Value,
+    result: Value,
+    input_port: str,
+    output_port: str,
+    plan: Schedule,
+    layers: dict[str, LayerModule],
+) -> str:
+    lines = [f"module {top} (", "  input  wire clk,", "  input  wire rst,", "  input  wire start,"]
+    lines += [f"  input  wire [{bus_width(source.type) - 1}:0] {input_port},", "  output wire valid,"]
+    lines += [f"  output wire [{bus_width(result.type) - 1}:0] {output_port}", ");"]
+    signal = {source: input_port}
+    for number, (name, layer) in enumerate(layers.items()):
+        for value in layer.outputs:
+            signal[value] = f"net_{number}_{value.name}" if value.name.isidentifier() else f"net_{number}"
+            lines.append(f"  wire [{bus_width(value.type) - 1}:0] {signal[value]};")
+        lines += [f"  wire go_{number};", f"  wire done_{number};"]
+        lines += _go(number, plan, name, list(layers))
+        ports = [".clk(clk)", ".rst(rst)", f".go(go_{number})", f".done(done_{number})"]
+        ports += [f".{layer.signals[v]}({signal[v]})" for v in layer.inputs]
+        ports += [f".{layer.signals[v]}_out({signal[v]})" for v in layer.outputs]
+        lines.append(f"  {layer.name} layer_{number} (\n    " + ",\n    ".join(ports) + "\n  );")
+    last = len(layers) - 1
+    if isinstance(result.type, Level):
+        lines += ["  reg held;", f"  always @(posedge clk) held <= done_{last} && !rst;", "  assign valid = held;"]
+    else:
+        lines.append(f"  assign valid = done_{last};")
+    lines += [f"  assign {output_port} = {signal[result]};", "endmodule", ""]
+    return "\n".join(lines)
+
+
+def _go(number: int, plan: Schedule, name: str, order: list[str]) -> list[str]:
+    """When a layer starts: with `start`, some cycles behind the layer that streams into it, or when that one has ended."""
+    if number == 0:
+        return [f"  assign go_{number} = start;"]
+    timing = plan.layers[name]
+    feeder = order.index(timing.streams_from) if timing.streams_from else number - 1
+    origin = f"go_{feeder}" if timing.streams_from else f"done_{feeder}"
+    lines = [f"  reg follow_{number};", f"  always @(posedge clk) follow_{number} <= {origin} && !rst;"]
+    return [*lines, f"  assign go_{number} = follow_{number};"]
+
+
+def _observables(layers: dict[str, LayerModule], plan: Schedule) -> tuple[Observable, ...]:
+    found = []
+    for number, layer in enumerate(layers.values()):
+        for value, signal in layer.signals.items():
+            if value in layer.inputs:
+                continue
+            cycles = value.type.length if isinstance(value.type, Stream | Count) else 1
+            if isinstance(value.type, Stream | Count | Level | Total):
+                path = f"layer_{number}.{signal}"
+                found.append(
+                    Observable(value, path, plan.first_cycle(value), cycles, value.type.lanes, lane_width(value.type))
+                )
+    return tuple(found)
+
+
+def _header(
+    module: Module,
+    source: Operation,
+    sink: Operation,
+    input_port: str,
+    output_port: str,
+    plan: Schedule,
+    names: Names,
+    layers: dict[str, LayerModule],
+) -> str:
+    assert source.result is not None
+    x, y = source.result.type, sink.operands[0].type
+    lines = [
+        f"{module.name}: stochastic-computing netlist, generated by sccc {__version__}. Verilog-2005.",
+        "",
+        "clk      everything happens at its rising edge",
+        "rst      synchronous, high for at least one cycle before the first start",
+        f"start    high for one cycle; the next one may come {plan.interval} cycles later, or whenever after that",
+        f"{input_port}  {_bus(x)}",
+        f"         level = round(x / {_scale(source)} * 2**{x.bits}); hold from start for {plan.layers[next(iter(plan.layers))].length + 1} cycles",  # type: ignore[attr-defined]
+        f"valid    high for one cycle, {plan.latency} cycles after start",
+        f"{output_port}  {_bus(y)}; read it while valid is high",
+        f"         real units: value * {sink.attributes['scale']!r}"
+        + (", then softmax (not in hardware)" if sink.attributes["post"] == "softmax" else ""),
+        "",
+        "layers (module, ONNX node, cycles per window, cycle in which it starts):",
+    ]
+    for name, layer in layers.items():
+        timing = plan.layers[name]
+        lines.append(f"  {layer.name}  '{names.original.get(layer.name, name)}'  {timing.length}  {timing.go}")
+    changed = {
+        legal: was
+        for legal, was in names.original.items()
+        if legal != was and legal not in {x.name for x in layers.values()}
+    }
+    if changed:
+        lines += ["", "names that were made legal:"] + [f"  {legal}  was '{was}'" for legal, was in changed.items()]
+    return "\n".join("// " + comment(line) if line else "//" for line in lines)
+
+
+def _scale(source: Operation) -> str:
+    import numpy as np
+
+    scale = np.asarray(source.attributes["scale"])
+    return repr(float(scale)) if scale.ndim == 0 else "its scale"
+
+
+def _bus(kind: object) -> str:
+    if isinstance(kind, Level):
+        form = "sign bit and magnitude" if kind.encoding is Encoding.SIGNED else "unsigned"
+        return f"{kind.lanes} levels of {lane_width(kind)} bits ({kind.encoding.value}, {form}, 0 .. {1 << kind.bits}), lane 0 lowest"
+    if isinstance(kind, Total):
+        return (
+            f"{kind.lanes} two's complement integers of {lane_width(kind)} bits, {kind.lo} .. {kind.hi}, lane 0 lowest"
+        )
+    assert isinstance(kind, Stream | Count)
+    return f"{kind.lanes} lanes of {lane_width(kind)} bits each cycle"

@@ -1,0 +1,30 @@
+"""Passes: importing this package registers all of them; `DEFAULT_PIPELINE` is what `sccc compile` runs."""
+
+from sccc.passes import (
+    choose_encoding,
+    fold_constants,
+    fuse_layers,
+    lower,
+    map_activations,
+    quantize,
+    share_sngs,
+)
+from sccc.passes.manager import PASSES, Pass, PassContext, parse_pipeline, run_passes
+
+DEFAULT_PIPELINE = "fold-constants,fuse-layers,quantize,choose-encoding,lower,share-sngs,map-activations"
+
+__all__ = [
+    "DEFAULT_PIPELINE",
+    "PASSES",
+    "Pass",
+    "PassContext",
+    "choose_encoding",
+    "fold_constants",
+    "fuse_layers",
+    "lower",
+    "map_activations",
+    "parse_pipeline",
+    "quantize",
+    "run_passes",
+    "share_sngs",
+]

@@ -1,0 +1,187 @@
+"""lower: layers become streams, dot products and activations, with the decisions that earlier passes wrote down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sccc.passes.manager import Pass, PassContext, register
+
+from sccc.diagnostics import Collector, InternalError
+from sccc.ir import Module, Operation, Value
+from sccc.types import Encoding, Level
+
+FUNCTION_ATTRIBUTES = ("function", "alpha", "beta", "lo", "hi")
+
+
+@register
+@dataclass(frozen=True)
+class Lower(Pass):
+    """Turn each nn.layer into SNGs, a dot product and an activation that map-activations will map to hardware."""
+
+    name: ClassVar[str] = "lower"
+
+    def run(self, module: Module, context: PassContext) -> Module:
+        _check_decided(module)
+        lowered = Module(module.name, reference=module.clone())
+        values: dict[Value, Value] = {}
+        for op in module:
+            _HANDLERS[op.name](lowered, op, values, module)
+        lowered.erase_dead()
+        return lowered
+
+
+def _check_decided(module: Module) -> None:
+    problems = Collector()
+    for op in module:
+        if op.name not in _HANDLERS:
+            problems.add(f"{op.name} has no form in streams", op.place(), "run fuse-layers before lower")
+        elif op.name == "nn.layer" and not (op.attributes["x_encoding"] and np.all(op.attributes["weight_scale"])):
+            problems.add(
+                "the layer has no scales or encodings yet", op.place(), "run quantize and choose-encoding before lower"
+            )
+    problems.raise_if_any()
+
+
+def next_layer(module: Module, value: Value) -> Operation | None:
+    """The layer that reads a value, through reshapes; None when the value leaves the network."""
+    for reader in module.uses()[value]:
+        if reader.name == "nn.layer":
+            return reader
+        if reader.name == "nn.reshape" and reader.result is not None:
+            return next_layer(module, reader.result)
+    return None
+
+
+def _input(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    assert op.result is not None
+    layer = next_layer(module, op.result)
+    if layer is None:
+        raise InternalError("the input feeds no layer")
+    attributes = {
+        "shape": [op.result.type.lanes],
+        "name": op.attributes["name"],
+        "scale": layer.attributes["in_scale"],
+        "encoding": layer.attributes["x_encoding"],
+        "bits": layer.attributes["bits"],
+    }
+    new = lowered.append("sc.input", [], attributes, result=op.result.name, origin=op.origin, location=op.location)
+    values[op.result] = _result(new)
+
+
+def _reshape(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    assert op.result is not None
+    values[op.result] = values[op.operands[0]]
+
+
+def _layer(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    assert op.result is not None
+    a: dict[str, Any] = op.attributes
+    name = op.result.name
+    common = {"origin": op.origin, "location": op.location}
+
+    def add(op_name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
+        new = lowered.append(op_name, operands, {**attributes, "layer": name}, result=f"{name}_{suffix}", **common)
+        return _result(new)
+
+    x = values[op.operands[0]]
+    if isinstance(x.type, Level):
+        r = add("sc.source", [], "rx", kind="sobol", index=0, bits=x.type.bits)
+        x = add("sc.sng", [x, r], "x", length=a["length"])
+    encoding = Encoding(a["w_encoding"])
+    scale = np.asarray(a["weight_scale"], dtype=np.float64).reshape(-1, 1)
+    levels = encoding.encode(a["weight"] / scale, a["bits"])
+    w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])
+    r = add("sc.source", [], "rw", kind="sobol", index=1, bits=a["bits"])
+    w = add("sc.sng", [w, r], "w", length=a["length"])
+    count = add("sc.dot", [x, w], "count")
+    in_scale = _lane_scale(float(a["in_scale"]) if np.ndim(a["in_scale"]) == 0 else 1.0, scale[:, 0])
+    following = next_layer(module, op.result)
+    if following is None and a["function"] == "identity":
+        initial = np.rint(a["bias"] / in_scale * a["length"]).astype(np.int64)
+        values[op.result] = add("sc.accumulate", [count], "total", initial=initial)
+        return
+    decided = following.attributes if following is not None else a
+    values[op.result] = add(
+        "sc.activate",
+        [count],
+        "out",
+        style=a["style"],
+        in_scale=in_scale,
+        bias=a["bias"],
+        out_scale=float(decided["in_scale"]) if following is not None else a["out_scale"],
+        encoding=_output_encoding(a, following),
+        bits=decided["bits"],
+        **{k: a[k] for k in FUNCTION_ATTRIBUTES},
+    )
+
+
+def _lane_scale(in_scale: float, weight_scale: np.ndarray) -> Any:
+    """Real units of one count per cycle: a number when all lanes agree, else one per lane."""
+    scale = in_scale * weight_scale
+    return float(scale[0]) if np.all(scale == scale[0]) else scale
+
+
+def _output_encoding(a: dict[str, Any], following: Operation | None) -> str:
+    if following is not None:
+        return str(following.attributes["x_encoding"])
+    return (Encoding.SIGNED if a["out_signed"] else Encoding.UNIPOLAR).value
+
+
+def _output(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    source, post = op.operands[0], "none"
+    while source.op is not None and source.op.name in ("nn.softmax", "nn.reshape"):
+        post = "softmax" if source.op.name == "nn.softmax" else post
+        source = source.op.operands[0]
+    scale = 1.0
+    maker = source.op
+    assert maker is not None
+    if maker.name == "nn.layer":
+        a: dict[str, Any] = maker.attributes
+        if a["function"] == "identity":
+            scale = (
+                float(a["in_scale"] if np.ndim(a["in_scale"]) == 0 else 1.0)
+                * float(np.ravel(a["weight_scale"])[0])
+                / a["length"]
+            )
+        else:
+            scale = float(a["out_scale"])
+    layer = values[source].op.attributes.get("layer", "")  # type: ignore[union-attr]
+    lowered.append(
+        "sc.output",
+        [values[source]],
+        {"name": op.attributes["name"], "scale": scale, "post": post, "layer": layer},
+        origin=op.origin,
+        location=op.location,
+    )
+
+
+def _softmax(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    assert op.result is not None
+    values[op.result] = values[op.operands[0]]
+
+
+def _argmax(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
+    assert op.result is not None
+    total = values[op.operands[0]]
+    attributes = {"layer": total.op.attributes.get("layer", "") if total.op else ""}
+    new = lowered.append(
+        "sc.argmax", [total], attributes, result=op.result.name, origin=op.origin, location=op.location
+    )
+    values[op.result] = _result(new)
+
+
+def _result(op: Operation) -> Value:
+    assert op.result is not None
+    return op.result
+
+
+_HANDLERS = {
+    "nn.input": _input,
+    "nn.reshape": _reshape,
+    "nn.layer": _layer,
+    "nn.softmax": _softmax,
+    "nn.argmax": _argmax,
+    "nn.output": _output,
+}

@@ -1,0 +1,105 @@
+"""Accumulate style: a count is summed over the window, scaled, and looked up in a table or limited, in binary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sccc.ir import Module, Operation, Value
+from sccc.ops.activation import activation
+from sccc.ops.source import encoding_of
+from sccc.types import Encoding, Total
+
+MULTIPLIER_BITS = 8
+"""Width of rescaling multipliers: a relative error of 2**-9 is below half a level for up to 8 bits of level."""
+
+TABLE_ENTRIES_PER_LEVEL = 4
+"""How finely a table resolves totals: an output level spans at least this many entries where the function is steepest."""
+
+LINEAR = {"relu": (0.0, np.inf), "identity": (-np.inf, np.inf), "clip": None, "hard_sigmoid": (0.0, 1.0)}
+"""Piecewise linear functions with the limits of their values; clip's limits are attributes."""
+
+
+def map_accumulate(module: Module, op: Operation) -> Value:
+    """Insert, before an `sc.activate`, the ops that compute it in accumulate style; the value that replaces it."""
+    if op.attributes["function"] in LINEAR:
+        return _linear(module, op)
+    return _table(module, op)
+
+
+def _adder(module: Module, op: Operation) -> Any:
+    assert op.result is not None
+    layer = op.attributes["layer"]
+    common = {"origin": op.origin, "location": op.location, "before": op}
+
+    def add(op_name: str, operand: Value, suffix: str, **attributes: Any) -> Value:
+        new = module.append(op_name, [operand], {**attributes, "layer": layer}, result=f"{layer}_{suffix}", **common)
+        assert new.result is not None
+        return new.result
+
+    return add
+
+
+def _level_attributes(op: Operation) -> dict[str, Any]:
+    a = op.attributes
+    return {"encoding": a["encoding"], "bits": a["bits"], "scale": a["out_scale"]}
+
+
+def _linear(module: Module, op: Operation) -> Value:
+    """level = slope * z + offset, limited; as one multiplication, with the offset put into the accumulator's start value."""
+    a: dict[str, Any] = op.attributes
+    add, encoding, length = _adder(module, op), encoding_of(op), op.operands[0].type.length  # type: ignore[attr-defined]
+    function = a["function"]
+    slope, shift_in = (a["alpha"], a["beta"] / a["alpha"]) if function == "hard_sigmoid" else (1.0, 0.0)
+    lo, hi = LINEAR[function] or (a["lo"], a["hi"])
+    half = 0.5 if encoding is Encoding.BIPOLAR else 1.0
+    unit = slope * half / a["out_scale"] * (1 << a["bits"])
+    origin = half * (1 << a["bits"]) if encoding is Encoding.BIPOLAR else 0.0
+    in_scale = np.asarray(a["in_scale"], dtype=np.float64)
+    ratio = in_scale / length * unit
+    initial = np.rint((a["bias"] + shift_in + origin / unit) / in_scale * length).astype(np.int64)
+    total = add("sc.accumulate", op.operands[0], "total", initial=initial)
+    limits = (
+        int(encoding.encode(np.nan_to_num(v, posinf=1e9, neginf=-1e9) / a["out_scale"], a["bits"])) for v in (lo, hi)
+    )
+    mult, shift = _multiplier(ratio)
+    first, last = limits
+    scaled = add("sc.rescale", total, "scaled", mult=mult, shift=shift, lo=first, hi=last)
+    return add("sc.level", scaled, "level", **_level_attributes(op))
+
+
+def _multiplier(ratio: np.ndarray) -> tuple[Any, int]:
+    """Integers (mult, shift) with mult / 2**shift close to each ratio and mult below 2**MULTIPLIER_BITS."""
+    shift = int(np.floor(np.log2((2**MULTIPLIER_BITS - 1) / ratio.max())))
+    shift = min(max(shift, 0), 40)
+    mult = np.maximum(np.rint(ratio * 2.0**shift), 1).astype(np.int64)
+    while shift > 0 and not np.any(mult & 1):
+        mult, shift = mult >> 1, shift - 1
+    return (int(mult) if mult.ndim == 0 else mult), shift
+
+
+def _table(module: Module, op: Operation) -> Value:
+    """The function's values at the totals, ends that no longer change cut off."""
+    a: dict[str, Any] = op.attributes
+    add, encoding, length = _adder(module, op), encoding_of(op), op.operands[0].type.length  # type: ignore[attr-defined]
+    in_scale = np.asarray(a["in_scale"], dtype=np.float64)
+    initial = np.rint(a["bias"] / in_scale * length).astype(np.int64)
+    total = add("sc.accumulate", op.operands[0], "total", initial=initial)
+    # The step, in real units of z, below which entries would only repeat: a part of a level at slope 1.
+    step = a["out_scale"] / (1 << a["bits"]) / TABLE_ENTRIES_PER_LEVEL
+    if in_scale.ndim == 0:
+        shift = max(0, int(np.floor(np.log2(step / (in_scale / length)))))
+        mult: Any = 1
+        step = float(in_scale) / length * 2.0**shift
+    else:
+        mult, shift = _multiplier(in_scale / length / step)
+    assert isinstance(total.type, Total)
+    reach = (np.array([total.type.lo, total.type.hi]) * (np.max(mult) / 2.0**shift)).astype(np.int64)
+    limit = 64 << a["bits"]  # far beyond saturation for any function of slope 1 at the origin
+    index = np.arange(max(reach[0] - 1, -limit), min(reach[1] + 1, limit) + 1)
+    table = encoding.encode(activation(op, index * step) / a["out_scale"], a["bits"])
+    changes = np.flatnonzero(np.diff(table))
+    first, last = (changes[0], changes[-1] + 1) if changes.size else (0, 0)
+    scaled = add("sc.rescale", total, "scaled", mult=mult, shift=shift, lo=int(index[first]), hi=int(index[last]))
+    return add("sc.lookup", scaled, "level", table=table[first : last + 1], **_level_attributes(op))

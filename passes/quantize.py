@@ -1,0 +1,109 @@
+"""quantize: the scales of inputs, weights and activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sccc.passes.lower import next_layer
+from sccc.passes.manager import Pass, PassContext, register
+
+from sccc.diagnostics import Collector
+from sccc.evaluate import evaluate
+from sccc.ir import Module, Operation, Value
+
+BOUNDED = {"tanh": (1.0, True), "sigmoid": (1.0, False), "hard_sigmoid": (1.0, False)}
+"""Activations whose range is known: largest magnitude, and whether it may be negative."""
+
+
+@register
+@dataclass(frozen=True)
+class Quantize(Pass):
+    """Choose scales: weights per layer or output channel, activations from calibration data or bounded from the weights."""
+
+    name: ClassVar[str] = "quantize"
+    weights: str = ""
+    scales: str = ""
+
+    def run(self, module: Module, context: PassContext) -> Module:
+        seen = _calibrate(module, context)
+        problems = Collector()
+        for op in module.ops_named("nn.layer"):
+            with problems.catching():
+                self._quantize_layer(module, op, context, seen)
+        problems.raise_if_any()
+        return module
+
+    def _quantize_layer(
+        self, module: Module, op: Operation, context: PassContext, seen: dict[Value, np.ndarray]
+    ) -> None:
+        assert op.result is not None
+        a: dict[str, Any] = op.attributes
+        options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
+        a["in_scale"], a["in_signed"] = _input_range(module, op, context, seen)
+        per_channel = (self.weights or options.weights) == "per-channel" and next_layer(module, op.result) is not None
+        a["weight_scale"] = weight_scale(a["weight"], per_channel, (self.scales or options.scales) == "power-of-two")
+        a["out_scale"], a["out_signed"] = _output_range(op, seen)
+
+
+def weight_scale(weight: np.ndarray, per_channel: bool, power_of_two: bool) -> Any:
+    """The real number that a weight level of 1.0 stands for: the largest magnitude (per layer, or [outputs] per channel)."""
+    scale = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max()
+    scale = np.where(scale > 0, scale, 1.0)
+    if power_of_two:
+        scale = 2.0 ** np.ceil(np.log2(scale))
+    return scale if per_channel else float(scale)
+
+
+def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:
+    """What each value of the network is on the calibration data; empty without data."""
+    seen: dict[Value, np.ndarray] = {}
+    if context.calibration is not None:
+
+        def watch(op: Operation, value: np.ndarray) -> None:
+            if op.result is not None:
+                seen[op.result] = value
+
+        evaluate(module, context.calibration, watch)
+    return seen
+
+
+def _input_range(
+    module: Module, op: Operation, context: PassContext, seen: dict[Value, np.ndarray]
+) -> tuple[float, bool]:
+    """Scale of a layer's input, and whether it may be negative."""
+    source = op.operands[0]
+    while source.op is not None and source.op.name == "nn.reshape":
+        source = source.op.operands[0]
+    assert source.op is not None
+    if source.op.name == "nn.layer":
+        return source.op.attributes["out_scale"], source.op.attributes["out_signed"]  # type: ignore[return-value]
+    given = context.config.options.input_range
+    if source in seen:
+        largest = float(np.abs(seen[source]).max()) or 1.0
+        return given or largest, bool((seen[source] < 0).any())
+    if not given:
+        context.warnings.append(
+            "no calibration data: the input is taken to lie in 0 .. 1 (see --calibrate, --input-range)"
+        )
+    return given or 1.0, False
+
+
+def _output_range(op: Operation, seen: dict[Value, np.ndarray]) -> tuple[float, bool]:
+    """Scale of a layer's output: known from the activation, measured on calibration data, or bounded from the weights."""
+    a: dict[str, Any] = op.attributes
+    assert op.result is not None
+    if a["function"] in BOUNDED:
+        return BOUNDED[a["function"]]
+    if op.result in seen:
+        largest = float(np.abs(seen[op.result]).max())
+        signed = bool((seen[op.result] < 0).any())
+    else:
+        reach = float((np.abs(a["weight"]).sum(axis=1) * a["in_scale"] + np.abs(a["bias"])).max())
+        largest, signed = reach, a["function"] not in ("relu",)
+    if a["function"] == "clip":
+        limits = [abs(v) for v in (a["lo"], a["hi"]) if np.isfinite(v)]
+        largest = min(largest, max(limits)) if len(limits) == 2 else largest
+        signed = signed and a["lo"] < 0
+    return largest or 1.0, signed

@@ -1,0 +1,81 @@
+"""Cell kinds: the few sorts of hardware that every op is made of.
+
+Each kind has exactly one simulator kernel (backends/simulator), one Verilog template (backends/verilog) and one gate
+estimate (sccc/cost.py). An op chooses a kind and fills in expressions; it never holds raw Verilog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sccc.expr import Expr
+from sccc.types import Encoding
+
+
+@dataclass(frozen=True)
+class Wire:
+    """No hardware: a port, a constant or a renaming of bits."""
+
+
+@dataclass(frozen=True)
+class Comb:
+    """Combinational logic, lane by lane: `result` over the op's operands and per-lane integer attributes, by name."""
+
+    result: Expr
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one lane adds to a count in one cycle: (neg ? -1 : +1) * bit.
+
+    Variables: x, w are the streams' bits; xs, ws the signs (1 = negative) of signed operands, constant for a window.
+    """
+
+    bit: Expr
+    neg: Expr
+
+
+@dataclass(frozen=True)
+class CountCell:
+    """The sum over lanes of products of an x and a w stream: an exact parallel counter (APC; Parhami & Yeh 1995).
+
+    `products` maps (encoding of x, encoding of w) to what a lane does.
+    """
+
+    products: Mapping[tuple[Encoding, Encoding], Product]
+
+
+@dataclass(frozen=True)
+class Fsm:
+    """A state machine per lane. Variables: the op's operands and per-lane integer attributes by name, `state`, `step`.
+
+    Each cycle: step = `step`(state, operands, attributes); the new state is `next`(step); the output bit of the cycle is
+    `out`(step, new state), or, where `out` is None, the state itself is the result when the window ends. `lowest` and `highest`
+    bound the state and give its register's width; `initial` is loaded when a window starts.
+    """
+
+    initial: Expr
+    step: Expr
+    next: Expr
+    out: Expr | None
+    lowest: Expr
+    highest: Expr
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """A random source, described by `sccc.sources`."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A read-only table: result = table[address - first]."""
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """The index of the first largest lane."""
+
+
+Cell = Wire | Comb | CountCell | Fsm | SourceCell | Memory | Arbiter

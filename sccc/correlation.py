@@ -1,0 +1,109 @@
+"""Which streams draw from which random sources, and whether two of them are independent enough to be multiplied.
+
+The verifier and the sharing pass both ask here, so legality and optimisation cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sccc.ir import Operation, Value
+from sccc.ops.source import source_lanes
+from sccc.sources import Source
+from sccc.types import Level, Random
+
+DEPENDENCE_LIMIT = 2.0
+"""How far two sources' joint deviation may exceed that of independent random ones. An identical pair exceeds it from 11
+cycles on (0.105 against 2 / (6 sqrt N)), and shorter windows are caught by comparing the sources themselves."""
+
+PAIRS_MEASURED = 256
+"""Distinct source pairs whose joint deviation is measured for one op; all pairs are compared for being identical."""
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """Where a lane's random numbers come from: a source and the mask XORed to it."""
+
+    source: Source
+    mask: int = 0
+
+    def sequence(self, length: int) -> np.ndarray:
+        return self.source.sequence(length) ^ self.mask
+
+
+def lanes_of(random: Value) -> list[Randomness]:
+    """The randomness of each lane of a `Random` value, in row-major order; one when its shape is ()."""
+    op = random.op
+    assert op is not None and isinstance(random.type, Random)
+    if op.name == "sc.source":
+        return [Randomness(source) for source in source_lanes(op)]
+    base = np.empty(op.operands[0].type.lanes, dtype=object)
+    base[:] = lanes_of(op.operands[0])
+    base = base.reshape(op.operands[0].type.shape)
+    masks = np.asarray(op.attributes["masks"])
+    spread, masks = np.broadcast_arrays(base, masks)
+    return [Randomness(b.source, b.mask ^ int(m)) for b, m in zip(spread.ravel(), masks.ravel(), strict=True)]
+
+
+def generator_of(stream: Value) -> Operation | None:
+    """The SNG that a stream comes from, or None when a state machine made it."""
+    return stream.op if stream.op is not None and stream.op.name == "sc.sng" else None
+
+
+def sequences(random: Value, length: int) -> np.ndarray:
+    """The numbers of every lane, int64 of shape [length, *lanes' shape]."""
+    lanes = [lane.sequence(length) for lane in lanes_of(random)]
+    return np.stack(lanes, axis=1).reshape(length, *random.type.shape)
+
+
+def meeting_pairs(x: Value, w: Value) -> Iterator[tuple[Randomness, Randomness]]:
+    """The distinct pairs of randomness that meet where streams x [n] and w [m, n] are multiplied lane by lane.
+
+    Empty when either is not made by an SNG: a state machine's output is decorrelated by its own walk.
+    """
+    makers = generator_of(x), generator_of(w)
+    if makers[0] is None or makers[1] is None:
+        return
+    sides = []
+    for maker in makers:
+        random, level = maker.operands[1], maker.operands[0]
+        assert isinstance(level.type, Level)
+        lanes = np.empty(random.type.lanes, dtype=object)
+        lanes[:] = lanes_of(random)
+        sides.append(lanes.reshape(random.type.shape))
+    seen: set[tuple[Randomness, Randomness]] = set()
+    for a, b in zip(*(s.ravel() for s in np.broadcast_arrays(*sides)), strict=True):
+        if (a, b) not in seen:
+            seen.add((a, b))
+            yield a, b
+
+
+@lru_cache(maxsize=4096)
+def joint_deviation(a: Randomness, b: Randomness, bits: int, length: int) -> float:
+    """RMS over all pairs of levels of P(a=1, b=1) - P(a=1) P(b=1), in units of independent random streams' (1 / (6 sqrt N)).
+
+    0 would be perfect; about 1 is as good as independent. Levels are taken at a resolution of at most 6 bits.
+    """
+    shift = max(0, bits - 6)
+    size = 1 << min(bits, 6)
+    joint = np.zeros((size, size))
+    np.add.at(joint, (a.sequence(length) >> shift, b.sequence(length) >> shift), 1.0 / length)
+    both = joint.cumsum(0).cumsum(1)
+    alone_a, alone_b = both[:, -1:], both[-1:, :]
+    return float(np.sqrt(np.mean((both - alone_a * alone_b) ** 2)) * 6.0 * np.sqrt(length))
+
+
+def dependent_pair(x: Value, w: Value, length: int) -> tuple[Randomness, Randomness, float] | None:
+    """A pair of sources that makes multiplying x by w wrong, with its joint deviation (inf: the same source); else None."""
+    for number, (a, b) in enumerate(meeting_pairs(x, w)):
+        if a == b:
+            return a, b, float("inf")
+        if number < PAIRS_MEASURED:
+            deviation = joint_deviation(a, b, a.source.bits, length)
+            if deviation > DEPENDENCE_LIMIT:
+                return a, b, deviation
+    return None

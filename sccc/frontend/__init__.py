@@ -1,0 +1,19 @@
+"""ONNX -> nn module. `load_onnx` is the whole interface.
+
+| file | subject |
+|---|---|
+| `reader` | the file: is it a model, which opsets |
+| `tensors` | constant tensors, inside the file or beside it, within limits |
+| `names` | names as they are shown, and as identifiers |
+| `bindings` | what the name of an ONNX value stands for while a graph is read |
+| `layout` | where the batch axis is, through Reshape, Transpose, broadcasting |
+| `handlers` | the table of supported op types, filled by the files below |
+| `linear`, `elementwise`, `activations`, `shaping`, `passing`, `quantization`, `endings` | one handler per op type |
+| `folding` | nodes that read constants only are computed here and now |
+| `graph` | the walk over the nodes, which collects every problem |
+| `advice` | what to do about an op type that is not supported |
+"""
+
+from sccc.frontend.graph import load_onnx
+
+__all__ = ["load_onnx"]

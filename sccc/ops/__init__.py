@@ -1,0 +1,7 @@
+"""All ops, registered on import: one file per family."""
+
+from sccc.ops.registry import REGISTRY, Attr, Op, Uncorrelated
+
+from sccc.ops import activation, arithmetic, conversion, layer, nn, source  # noqa: F401 isort: skip
+
+__all__ = ["REGISTRY", "Attr", "Op", "Uncorrelated"]

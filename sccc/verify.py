@@ -1,0 +1,78 @@
+"""The verifier: what must hold of any module, between all passes and before any backend."""
+
+from __future__ import annotations
+
+import math
+
+from sccc.correlation import dependent_pair
+from sccc.diagnostics import Collector, SccError, nearest
+from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
+from sccc.ops.registry import REQUIRED, Op, Uncorrelated
+from sccc.types import Stream
+
+
+def verify(module: Module) -> None:
+    """Check structure, attributes, types and legality of every op. Raises SccError with every problem found."""
+    problems = Collector()
+    defined: set[Value] = set()
+    names: set[str] = set()
+    for op in module:
+        with problems.catching():
+            _verify_op(op, defined)
+        if op.result is not None:
+            if op.result.name in names:
+                problems.add(f"value %{op.result.name} is defined twice", op.place())
+            names.add(op.result.name)
+            defined.add(op.result)
+    problems.raise_if_any()
+
+
+def _verify_op(op: Operation, defined: set[Value]) -> None:
+    definition = REGISTRY[op.name]
+    problems = Collector()
+    if len(op.operands) != len(definition.operands):
+        problems.add(f"takes {len(definition.operands)} operands and has {len(op.operands)}", op.place())
+    for operand in op.operands:
+        if operand not in defined:
+            problems.add(f"reads %{operand.name}, which no operation before it defines", op.place())
+    _verify_attributes(op, definition, problems)
+    problems.raise_if_any()
+    inferred = definition.infer(op)
+    if definition.has_result and (op.result is None or op.result.type != inferred):
+        actual = op.result.type if op.result else "missing"
+        raise SccError(f"the result's type is {actual}, and its operands make it {inferred}", op.place())
+    if definition.check is not None:
+        definition.check(op)
+    for need in definition.needs:
+        _verify_need(op, definition, need)
+
+
+def _verify_attributes(op: Operation, definition: Op, problems: Collector) -> None:
+    for name, value in op.attributes.items():
+        if name not in definition.attributes:
+            problems.add(f"unknown attribute '{name}'", op.place(), nearest(name, definition.attributes))
+        elif not definition.attributes[name].accepts(value):
+            kind = definition.attributes[name].kind
+            problems.add(f"attribute '{name}' must be of kind {kind}, and is {type(value).__name__}", op.place())
+    for name, attr in definition.attributes.items():
+        if attr.default is REQUIRED and name not in op.attributes:
+            problems.add(f"attribute '{name}' is missing: {attr.doc}", op.place())
+
+
+def _verify_need(op: Operation, definition: Op, need: Uncorrelated) -> None:
+    x, w = definition.operand(op, need.a), definition.operand(op, need.b)
+    assert isinstance(x.type, Stream)
+    pair = dependent_pair(x, w, x.type.length)
+    if pair is None:
+        return
+    a, b, deviation = pair
+    if math.isinf(deviation):
+        reason = f"both compare with the same random numbers ({a})"
+    else:
+        reason = f"{a} and {b} deviate {deviation:.1f} times as much from a product as independent streams do"
+    raise SccError(
+        f"%{x.name} and %{w.name} are correlated, so this op would not multiply: {reason}",
+        op.place(),
+        "give the two SNGs different sources: another Sobol dimension, seed or kind",
+    )
