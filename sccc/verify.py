@@ -13,13 +13,21 @@ from sccc.types import Stream
 
 
 def verify(module: Module) -> None:
-    """Check structure, attributes, types and legality of every op. Raises SccError with every problem found."""
+    """Check structure, attributes, types and legality of every op. Raises SccError with every problem found.
+
+    Type inference may look at the ops that operands come from, so what reads the result of a broken op is not checked.
+    """
     problems = Collector()
     defined: set[Value] = set()
+    broken: set[Value | None] = set()
     names: set[str] = set()
     for op in module:
-        with problems.catching():
-            _verify_op(op, defined)
+        found = len(problems.diagnostics)
+        if broken.isdisjoint(op.operands):
+            with problems.catching():
+                _verify_op(op, defined)
+        if len(problems.diagnostics) > found or not broken.isdisjoint(op.operands):
+            broken.add(op.result)
         if op.result is not None:
             if op.result.name in names:
                 problems.add(f"value %{op.result.name} is defined twice", op.place())

@@ -45,14 +45,11 @@ def product_of(op: Operation) -> Product:
 
 
 def constant_levels(value: Value) -> np.ndarray | None:
-    """The levels of a constant that `value` is, or is the stream of; None when it is not (a well-formed) constant."""
+    """The levels of a constant that `value` is, or is the stream of; None when it is not constant."""
     op = value.op
-    while op is not None and op.name == "sc.sng" and op.operands:
+    while op is not None and op.name == "sc.sng":
         op = op.operands[0].op
-    if op is None or op.name != "sc.constant":
-        return None
-    levels = np.asarray(op.attributes.get("levels"))
-    return levels if levels.dtype.kind in "iu" and levels.shape == value.type.shape else None
+    return np.asarray(op.attributes["levels"]) if op is not None and op.name == "sc.constant" else None
 
 
 def _count_range(op: Operation, product: Product, lanes: int) -> tuple[int, int]:

@@ -1,0 +1,164 @@
+"""The command line: argument parsing only. What the commands do is in sccc/commands.py, imported when one is run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, NoReturn
+
+from sccc import __version__
+from sccc.config import OPTION_FIELDS
+from sccc.diagnostics import Location, SccError, nearest
+
+COMMANDS = ("compile", "simulate", "check", "ops", "passes")
+EMIT = ("verilog", "ir", "dot")
+
+EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SccError(message, advice=f"see {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0, 1 when `check` finds a mismatch, 2 when the user's input is refused."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(arguments)
+    except SccError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USER_ERROR
+    except BrokenPipeError:
+        # The reader of a pipe has had enough (sccc ops | head); Python would complain again when it flushes at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return EXIT_OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    parser = _parser()
+    if not arguments:
+        parser.print_help()
+        return EXIT_OK
+    args = parser.parse_args(_with_command(arguments))
+    from sccc import commands
+
+    handler = getattr(commands, f"run_{args.command}")
+    result: int = handler(args)
+    return result
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """`compile` is the default: put it in front unless another command or a global option is there."""
+    if arguments[0] in (*COMMANDS, "-h", "--help", "--version"):
+        return arguments
+    first = arguments[0]
+    if not first.startswith("-") and "." not in first and "/" not in first:
+        raise SccError(f"unknown command '{first}'", advice=nearest(first, COMMANDS))
+    return ["compile", *arguments]
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="sccc",
+        description="Compile trained neural networks (ONNX) into stochastic-computing hardware.",
+        epilog="`sccc MODEL.onnx -o net.v` compiles; `sccc COMMAND --help` shows a command's options.",
+    )
+    parser.add_argument("--version", action="version", version=f"sccc {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_compile(commands)
+    _add_simulate(commands)
+    _add_check(commands)
+    for name, doc in (("ops", "list the operations of the IR"), ("passes", "list the passes and their options")):
+        listing = commands.add_parser(name, help=doc, description=doc.capitalize() + ".")
+        listing.add_argument("name", nargs="?", default="", help="show only this one, in full")
+    return parser
+
+
+def _add_compile(commands: Any) -> None:
+    doc = "compile a model to Verilog, IR text or a graph (the default command)"
+    parser = commands.add_parser("compile", help=doc, description=doc.capitalize() + ".")
+    _add_model(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: MODEL's name beside the working folder)")
+    parser.add_argument("--emit", choices=EMIT, default=None, help="what to write (default: by -o's ending, else verilog)")
+    parser.add_argument("--testbench", action="store_true", help="also write a self-checking testbench, on --data or calibration")
+    parser.add_argument("--data", metavar="D.npz", help="samples for the testbench")
+    parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples in the testbench (default 2)")
+    _add_options(parser)
+
+
+def _add_simulate(commands: Any) -> None:
+    doc = "accuracy of the float model, the quantised model and the bit streams, and each layer's error"
+    parser = commands.add_parser("simulate", help=doc, description=doc.capitalize() + ".")
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--flip-rate", type=float, default=0.0, metavar="P", help="flip each operand bit with probability P")
+    parser.add_argument("--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference")
+    _add_options(parser)
+
+
+def _add_check(commands: Any) -> None:
+    doc = "run the emitted RTL in Icarus and compare every cycle with the simulator"
+    parser = commands.add_parser("check", help=doc, description=doc.capitalize() + ". Exit code 1 on a mismatch.")
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples to run (default 2)")
+    parser.add_argument("--keep", metavar="FOLDER", help="leave netlist, testbench and memories there")
+    _add_options(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="an .onnx file, or a .sc text file")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="D.npz", required=True, help="x and y, or x_test and y_test; uint8 is scaled by 1/255")
+    parser.add_argument("--split", choices=("test", "train"), default="test", help="which of x_test, x_train (default test)")
+    parser.add_argument("--limit", type=_natural, default=0, metavar="N", help="only the first N samples")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of compilation, from `sccc.config.Options`. None means not given, so that a config file's value holds."""
+    group = parser.add_argument_group("compilation")
+    for name, field in OPTION_FIELDS.items():
+        flag = "--" + name.replace("_", "-")
+        choices = field.metadata["choices"]
+        shown = "|".join(choices) if choices else name.upper().split("_")[-1]
+        text = f"{field.metadata['doc']} (default {field.default})"
+        group.add_argument(flag, type=type(field.default), default=None, metavar=shown, help=text)
+    group.add_argument("--calibrate", metavar="D.npz", help="samples from which activation ranges and variances are measured")
+    group.add_argument("--config", metavar="F.toml", help='options, and a table [layer."NAME"] for each layer that differs')
+    group.add_argument("--passes", default="", metavar='"..."', help="another pipeline, as shown by `sccc passes`")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
+    output.add_argument("-v", "--verbose", action="store_true", help="show the IR after each pass, and timings")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def option_values(args: argparse.Namespace) -> dict[str, Any]:
+    """The compilation options that were given on the command line."""
+    return {name: getattr(args, name) for name in OPTION_FIELDS if getattr(args, name) is not None}
+
+
+def option_location(name: str) -> Location:
+    return Location(option="--" + name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Tables for people and dictionaries for JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sccc.cost import Cost, bill
+from sccc.ir import Module
+from sccc.ops.registry import REQUIRED, Op
+
+
+def console() -> Console:
+    """Plain text when piped; 150 columns then, so that tables do not break."""
+    plain = Console(highlight=False, soft_wrap=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=150)
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]], *, footer: list[Any] | None = None) -> Table:
+    """A table; columns whose cells are numbers are aligned right."""
+    result = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", show_footer=footer is not None)
+    for i, name in enumerate(columns):
+        numeric = bool(rows) and isinstance(rows[0][i], int | float)
+        result.add_column(name, justify="right" if numeric else "left", footer=_cell(footer[i]) if footer else "", no_wrap=True)
+    for row in rows:
+        result.add_row(*(_cell(cell) for cell in row))
+    return result
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text.replace("[", r"\[")
+
+
+def bill_rows(module: Module) -> dict[str, Any]:
+    """The bill as plain data: per layer and in total."""
+    layers, latency = bill(module)
+    total = sum((layer.cost for layer in layers), Cost())
+    return {
+        "layers": [
+            {
+                "name": layer.origin or layer.name,
+                "encoding": layer.encoding,
+                "style": layer.style,
+                "source": layer.sources,
+                "sources": layer.cost.sources,
+                "sngs": layer.cost.sngs,
+                "products": layer.cost.products,
+                "gates": round(layer.cost.gates),
+                "flipflops": layer.cost.flipflops,
+                "cycles": layer.cycles,
+            }
+            for layer in layers
+        ],
+        "sources": total.sources,
+        "sngs": total.sngs,
+        "products": total.products,
+        "gates": round(total.gates),
+        "flipflops": total.flipflops,
+        "cycles": latency,
+    }
+
+
+def bill_table(module: Module) -> Table:
+    """The bill as a table."""
+    data = bill_rows(module)
+    columns = ["name", "encoding", "style", "source", "sources", "sngs", "products", "gates", "flipflops", "cycles"]
+    rows = [[layer[c] for c in columns] for layer in data["layers"]]
+    headings = ["layer", "encoding (x, w)", "style", "source", "sources", "SNGs", "products", "gates", "flip-flops", "cycles"]
+    footer = ["total", "", "", "", *(data[c] for c in columns[4:])]
+    return table("", headings, rows, footer=footer)
+
+
+def write_json(path: str, data: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all; - is standard output."""
+    from pathlib import Path
+
+    from sccc.files import write_files
+
+    text = json.dumps(data, indent=2) + "\n"
+    if path == "-":
+        print(text, end="")
+    else:
+        write_files({Path(path): text})
+
+
+def dot(module: Module) -> str:
+    """The module as a Graphviz graph, one node per op."""
+    lines = [f'digraph "{_quoted(module.name)}" {{', "  node [shape=box, fontname=monospace];"]
+    graph = module.to_networkx()
+    for node, attributes in graph.nodes(data=True):
+        op = attributes["op"]
+        text = op.name if op.result is None else f"%{op.result.name}\n{op.name}\n{op.result.type}"
+        lines.append(f'  n{node} [label="{_quoted(text)}"];')
+    lines += [f"  n{a} -> n{b};" for a, b in graph.edges()]
+    return "\n".join([*lines, "}", ""])
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def print_op(op: Op, *, full: bool) -> None:
+    """An op of the registry as text: one line, or everything it states."""
+    operands = ", ".join(f"%{o}" for o in op.operands)
+    print(f"{op.name}({operands}): {op.doc}")
+    if not full:
+        return
+    for name, attr in op.attributes.items():
+        default = "required" if attr.default is REQUIRED else f"default {attr.default!r}"
+        print(f"    {name} ({attr.kind}, {default}): {attr.doc}")
+    print(f"    cell: {type(op.cell).__name__ if op.cell else 'none (no hardware)'}, latency {op.latency}")
+    for need in op.needs:
+        print(f"    needs: {type(need).__name__.lower()} %{need.a}, %{need.b}")
