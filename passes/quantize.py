@@ -44,7 +44,7 @@ class Quantize(Pass):
         a["in_scale"], a["in_signed"] = _input_range(module, op, context, seen)
         per_channel = (self.weights or options.weights) == "per-channel" and next_layer(module, op.result) is not None
         a["weight_scale"] = weight_scale(a["weight"], per_channel, (self.scales or options.scales) == "power-of-two")
-        a["out_scale"], a["out_signed"] = _output_range(op, seen)
+        a["out_scale"], a["out_signed"] = _output_range(op, seen, options.coverage)
 
 
 def weight_scale(weight: np.ndarray, per_channel: bool, power_of_two: bool) -> Any:
@@ -90,14 +90,15 @@ def _input_range(
     return given or 1.0, False
 
 
-def _output_range(op: Operation, seen: dict[Value, np.ndarray]) -> tuple[float, bool]:
+def _output_range(op: Operation, seen: dict[Value, np.ndarray], coverage: float) -> tuple[float, bool]:
     """Scale of a layer's output: known from the activation, measured on calibration data, or bounded from the weights."""
     a: dict[str, Any] = op.attributes
     assert op.result is not None
     if a["function"] in BOUNDED:
         return BOUNDED[a["function"]]
     if op.result in seen:
-        largest = float(np.abs(seen[op.result]).max())
+        # A range that covers every outlier would waste levels on them: short streams have few (measured: 0.5 pt at N = 16).
+        largest = float(np.quantile(np.abs(seen[op.result]), coverage))
         signed = bool((seen[op.result] < 0).any())
     else:
         reach = float((np.abs(a["weight"]).sum(axis=1) * a["in_scale"] + np.abs(a["bias"])).max())

@@ -52,6 +52,9 @@ class Options:
         "per-tensor", "one weight scale per layer, or one per output channel", ("per-tensor", "per-channel")
     )
     scales: str = option("any", "let weight scales be any number, or only powers of two", ("any", "power-of-two"))
+    coverage: float = option(
+        0.98, "share of an unbounded activation's calibrated values that its range covers; the rest saturate", lo=0.5, hi=1.0
+    )
     input_range: float = option(
         0.0, "largest magnitude of the input; 0: from calibration data, else 1", lo=0.0, per_layer=False
     )
