@@ -1,7 +1,9 @@
 """Passes: importing this package registers all of them; `DEFAULT_PIPELINE` is what `sccc compile` runs."""
 
 from sccc.passes import (
+    absorb_quantizers,
     choose_encoding,
+    correct_bias,
     fold_constants,
     fuse_layers,
     lower,
@@ -11,14 +13,16 @@ from sccc.passes import (
 )
 from sccc.passes.manager import PASSES, Pass, PassContext, parse_pipeline, run_passes
 
-DEFAULT_PIPELINE = "fold-constants,fuse-layers,quantize,choose-encoding,lower,share-sngs,map-activations"
+DEFAULT_PIPELINE = "absorb-quantizers,fold-constants,fuse-layers,quantize,choose-encoding,lower,share-sngs,map-activations,correct-bias"
 
 __all__ = [
     "DEFAULT_PIPELINE",
     "PASSES",
     "Pass",
     "PassContext",
+    "absorb_quantizers",
     "choose_encoding",
+    "correct_bias",
     "fold_constants",
     "fuse_layers",
     "lower",

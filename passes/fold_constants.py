@@ -68,6 +68,8 @@ def _replace_pair(
 ) -> None:
     # The merged op goes by the dense op's name, which is where a user looks for the layer.
     named = second if second.name == "nn.dense" and first.name != "nn.dense" else first
+    if name == "nn.dense" and first.attributes.get("range"):
+        attributes = {**attributes, "range": first.attributes["range"]}
     assert named.result is not None and second.result is not None
     wish = named.result.name
     merged = module.append(

@@ -96,6 +96,7 @@ def _make_layer(module: Module, op: Operation, weight: np.ndarray, bias: np.ndar
         attributes["function"] = function.name.removeprefix("nn.")
         attributes["activation_origin"] = function.origin
         attributes.update({k: function.attributes[k] for k in FUNCTION_ATTRIBUTES if k in function.attributes})
+    attributes["in_scale"] = op.attributes.get("range", 0.0) or _reshaped_range(op.operands[0])
     wish = op.result.name
     layer = module.append(
         "nn.layer", op.operands, attributes, result=wish, origin=op.origin, location=op.location, before=op
@@ -106,6 +107,12 @@ def _make_layer(module: Module, op: Operation, weight: np.ndarray, bias: np.ndar
         module.erase(last)
     module.erase(op)
     layer.result.name = wish
+
+
+def _reshaped_range(value: Value) -> Attribute:
+    """The range that a reshape in front of a layer was given."""
+    is_reshape = value.op is not None and value.op.name == "nn.reshape"
+    return value.op.attributes.get("range", 0.0) if value.op is not None and is_reshape else 0.0
 
 
 def _only_reader(module: Module, value: Value) -> Operation | None:

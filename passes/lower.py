@@ -100,7 +100,7 @@ def _layer(lowered: Module, op: Operation, values: dict[Value, Value], module: M
     following = next_layer(module, op.result)
     if following is None and a["function"] == "identity":
         initial = np.rint(a["bias"] / in_scale * a["length"]).astype(np.int64)
-        values[op.result] = add("sc.accumulate", [count], "total", initial=initial)
+        values[op.result] = add("sc.accumulate", [count], "total", initial=initial, scale=in_scale / a["length"])
         return
     decided = following.attributes if following is not None else a
     values[op.result] = add(

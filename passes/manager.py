@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sccc.config import Config
-from sccc.diagnostics import Location, SccError, caret_excerpt, nearest
+from sccc.config import OPTION_FIELDS, Config, Options
+from sccc.diagnostics import Collector, Location, SccError, caret_excerpt, nearest
 from sccc.ir import Module
 from sccc.verify import verify
 
@@ -24,9 +24,9 @@ from sccc.verify import verify
 class PassContext:
     """What passes may look at besides the module.
 
-    `calibration`: input samples [samples, *input shape] in real units, or None. `simulate(module, x, names)` gives the traced values of a
-    module (the public API puts the simulator in here, so that no pass imports a backend). `warnings` collects what the user
-    should know.
+    `calibration`: input samples [samples, *input shape] in real units, or None. `simulate(module, x, names)` gives the
+    traced values of a module (the public API puts the simulator in here, so that no pass imports a backend). `warnings`
+    collects what the user should know.
     """
 
     config: Config = field(default_factory=Config)
@@ -41,8 +41,18 @@ class Pass:
 
     name: ClassVar[str] = ""
 
+    def __post_init__(self) -> None:
+        """An option that is called like one of the compilation takes the same values; '' leaves it to those."""
+        problems = Collector()
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if value != f.default and f.name in OPTION_FIELDS:
+                with problems.catching():
+                    Options(**{f.name: value})
+        problems.raise_if_any()
+
     def run(self, module: Module, context: PassContext) -> Module:
-        """The transformed module, which may be the one given, changed. Raises SccError where the user's input does not permit it."""
+        """The transformed module, which may be the one given, changed. Raises SccError where the input does not permit it."""
         raise NotImplementedError(self.name)
 
     def __str__(self) -> str:
@@ -93,7 +103,9 @@ def parse_pipeline(text: str) -> list[Pass]:
     while position < len(text) or not passes:
         match = _ITEM.match(text, position)
         if match is None:
-            raise _pipeline_error(text, position, "expected a pass, as name{option=value} with commas between passes")
+            raise _pipeline_error(
+                text, _fault(text, position), "expected a pass, as name{option=value} with commas between passes"
+            )
         name = match["name"]
         if name not in PASSES:
             raise _pipeline_error(text, match.start("name"), f"unknown pass '{name}'", nearest(name, PASSES.names()))
@@ -116,6 +128,8 @@ def _parse_options(text: str, match: re.Match[str], cls: type[Pass]) -> dict[str
         if item is None:
             raise _pipeline_error(text, position, "expected option=value")
         key = item["key"].replace("_", "-")
+        if key in fields and fields[key].name in options:
+            raise _pipeline_error(text, item.start("key"), f"option '{key}' is given twice")
         if key not in fields:
             raise _pipeline_error(
                 text, item.start("key"), f"pass '{cls.name}' has no option '{key}'", nearest(key, fields)
@@ -123,9 +137,13 @@ def _parse_options(text: str, match: re.Match[str], cls: type[Pass]) -> dict[str
         convert: Callable[[str], Any] = _converter(type(fields[key].default))
         try:
             options[fields[key].name] = convert(item["value"])
+            cls(**{fields[key].name: options[fields[key].name]})
         except ValueError:
             wanted = type(fields[key].default).__name__
             raise _pipeline_error(text, item.start("value"), f"'{item['value']}' is not a {wanted}") from None
+        except SccError as error:
+            problem = error.diagnostics[0]
+            raise _pipeline_error(text, item.start("value"), problem.message, problem.advice) from None
         position = item.end()
     return options
 
@@ -139,14 +157,26 @@ def _converter(kind: type) -> Callable[[str], Any]:
     return to_bool if kind is bool else kind
 
 
+def _fault(text: str, position: int) -> int:
+    """Where what should be a pass at `position` ceases to look like one."""
+    begun = re.compile(r"\s*([A-Za-z][\w-]*\s*)?").match(text, position)
+    return begun.end() if begun else position
+
+
 def _pipeline_error(text: str, position: int, message: str, advice: str = "") -> SccError:
-    return SccError(message, Location(option="--passes"), advice, caret_excerpt(text, 1, position + 1))
+    advice = advice or "see `sccc passes`"
+    line, begin = text.count("\n", 0, position) + 1, text.rfind("\n", 0, position) + 1
+    return SccError(message, Location(option="--passes"), advice, caret_excerpt(text, line, position - begin + 1))
 
 
-def run_passes(module: Module, passes: list[Pass], context: PassContext) -> Module:
-    """Run passes in order, verifying the module before the first and after each. Raises SccError."""
+def run_passes(
+    module: Module, passes: list[Pass], context: PassContext, watch: Callable[[Pass, Module], None] | None = None
+) -> Module:
+    """Run passes in order, verifying the module before the first and after each, then showing it to `watch`. Raises SccError."""
     verify(module)
     for each in passes:
         module = each.run(module, context)
         verify(module)
+        if watch is not None:
+            watch(each, module)
     return module

@@ -28,6 +28,11 @@ def map_accumulate(module: Module, op: Operation) -> Value:
     return _table(module, op)
 
 
+def _kept(scale: np.ndarray) -> Any:
+    """A scale as an attribute: a number where all lanes share it."""
+    return float(scale) if scale.ndim == 0 else scale
+
+
 def _adder(module: Module, op: Operation) -> Any:
     assert op.result is not None
     layer = op.attributes["layer"]
@@ -59,7 +64,7 @@ def _linear(module: Module, op: Operation) -> Value:
     in_scale = np.asarray(a["in_scale"], dtype=np.float64)
     ratio = in_scale / length * unit
     initial = np.rint((a["bias"] + shift_in + origin / unit) / in_scale * length).astype(np.int64)
-    total = add("sc.accumulate", op.operands[0], "total", initial=initial)
+    total = add("sc.accumulate", op.operands[0], "total", initial=initial, scale=_kept(in_scale / length))
     limits = (
         int(encoding.encode(np.nan_to_num(v, posinf=1e9, neginf=-1e9) / a["out_scale"], a["bits"])) for v in (lo, hi)
     )
@@ -85,7 +90,7 @@ def _table(module: Module, op: Operation) -> Value:
     add, encoding, length = _adder(module, op), encoding_of(op), op.operands[0].type.length  # type: ignore[attr-defined]
     in_scale = np.asarray(a["in_scale"], dtype=np.float64)
     initial = np.rint(a["bias"] / in_scale * length).astype(np.int64)
-    total = add("sc.accumulate", op.operands[0], "total", initial=initial)
+    total = add("sc.accumulate", op.operands[0], "total", initial=initial, scale=_kept(in_scale / length))
     # The step, in real units of z, below which entries would only repeat: a part of a level at slope 1.
     step = a["out_scale"] / (1 << a["bits"]) / TABLE_ENTRIES_PER_LEVEL
     if in_scale.ndim == 0:

@@ -1,8 +1,8 @@
 """Streaming style: a count drives a state machine whose output bit is the next layer's stream.
 
 The number of states follows from the gain that the activation needs and the variance of the count per cycle
-(`sccc.ops.activation.btanh_states`). The variance is predicted from the lanes' moments; with calibration data the counts are
-simulated, with the random sources that share-sngs chose, so that covariances between lanes are in it.
+(`sccc.ops.activation.btanh_states`), which is predicted from the lanes' moments. With calibration data the states are then
+refined by simulation, with the random sources that share-sngs chose.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sccc.passes.manager import PassContext
 
+from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
 from sccc.moments import lane_moments
 from sccc.ops.activation import btanh_states
@@ -19,7 +20,7 @@ from sccc.ops.arithmetic import constant_levels, product_of
 from sccc.types import Count, Encoding, Level, Stream
 
 CALIBRATION_SAMPLES = 100
-"""Samples that counts are simulated on to measure their variance."""
+"""Samples that state machines are simulated on."""
 
 TYPICAL_MAGNITUDE = 0.5
 """Mean magnitude of an input stream that predictions assume when there are no data."""
@@ -29,13 +30,59 @@ def map_streaming(module: Module, op: Operation, context: PassContext) -> Value:
     """Insert, before an `sc.activate`, the state machine that computes it; the stream that replaces it."""
     a: dict[str, Any] = op.attributes
     count = _with_bias(module, op)
-    variance = _variance(module, op, count, context)
     if a["function"] == "relu":
-        return _relu(module, op, count, variance)
-    gain = np.mean(a["in_scale"]) * (1.0 if a["function"] == "tanh" else 0.5)
-    states = int(btanh_states(gain, variance))
+        return _relu(module, op, count)
     kind = {"tanh": "sc.btanh", "sigmoid": "sc.sigmoid"}[a["function"]]
-    return _append(module, op, kind, [count], "stream", states=states, variance=variance, scale=a["out_scale"])
+    variance = predicted_variance(module, op, context)
+    gain = float(np.mean(a["in_scale"])) * (1.0 if a["function"] == "tanh" else 0.5)
+    _warn_if_too_steep(op, gain, variance, context)
+    states = int(btanh_states(gain, variance))
+    stream = _append(module, op, kind, [count], "stream", states=states, variance=variance, scale=a["out_scale"])
+    if context.calibration is not None and context.simulate is not None:
+        _refine_states(module, op, stream, context)
+    return stream
+
+
+def _warn_if_too_steep(op: Operation, gain: float, variance: float, context: PassContext) -> None:
+    """Two states are a sign detector of gain 0.8 / sigma; nothing is flatter than that."""
+    least = 0.8 / np.sqrt(variance)
+    if gain < 0.8 * least:
+        context.warnings.append(
+            f"layer '{op.origin or op.attributes['layer']}': its activation needs a gain of {gain:.3g}, and two states already "
+            f"have {least:.3g}; the stream will saturate early (accumulate style, or a larger weight scale, would not)"
+        )
+
+
+def _refine_states(module: Module, op: Operation, stream: Value, context: PassContext) -> None:
+    """Take the number of states near the derived one whose mean output is closest to the float layer's on calibration data.
+
+    The formula takes successive counts for independent; low-discrepancy sources make them negatively correlated.
+    """
+    assert context.calibration is not None and context.simulate is not None and stream.op is not None
+    samples = context.calibration[:CALIBRATION_SAMPLES]
+    wanted = _float_output(module, op, samples) / float(op.attributes["out_scale"])  # type: ignore[arg-type]
+    derived = int(stream.op.attributes["states"])  # type: ignore[call-overload]
+    candidates = sorted({max(2, 2 * round(derived * factor / 2)) for factor in (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)})
+    errors = []
+    for states in candidates:
+        stream.op.attributes["states"] = states
+        bits = context.simulate(_until(module, op, stream), samples, [stream.name])[stream.name]
+        assert isinstance(stream.type, Stream)
+        errors.append(float(np.mean((stream.type.encoding.decode(bits.mean(axis=-1), 0) - wanted) ** 2)))
+    stream.op.attributes["states"] = candidates[int(np.argmin(errors))]
+
+
+def _float_output(module: Module, op: Operation, samples: np.ndarray) -> np.ndarray:
+    """What the float network's layer gives for the samples."""
+    seen: list[np.ndarray] = []
+
+    def watch(each: Operation, value: np.ndarray) -> None:
+        if each.result is not None and each.result.name == op.attributes["layer"]:
+            seen.append(value)
+
+    assert module.reference is not None
+    evaluate(module.reference, samples, watch)
+    return seen[0]
 
 
 def _append(module: Module, op: Operation, name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
@@ -69,18 +116,12 @@ def _with_bias(module: Module, op: Operation) -> Value:
     return _append(module, op, "sc.offset", [count, stream], "sum", whole=whole)
 
 
-def _variance(module: Module, op: Operation, count: Value, context: PassContext) -> float:
-    """Variance of the count per cycle, mean over the layer's outputs."""
-    if context.calibration is None or context.simulate is None:
-        return predicted_variance(op)
-    probe = _until(module, op, count)
-    samples = context.calibration[:CALIBRATION_SAMPLES]
-    counts = context.simulate(probe, samples, [count.name])[count.name].astype(np.float64)
-    return float(counts.var(axis=-1).mean())
+def predicted_variance(module: Module, op: Operation, context: PassContext) -> float:
+    """Variance of an activation's count per cycle if all its lanes were independent, mean over samples and outputs.
 
-
-def predicted_variance(op: Operation) -> float:
-    """Variance of an activation's count per cycle if all its lanes were independent, for inputs of typical magnitude."""
+    Inputs are those of the float network on the calibration data, or of a typical magnitude when there are none. (Variances measured on
+    simulated counts predict the counter's gain worse: the counts are correlated in time.)
+    """
     dot = op.operands[0].op
     assert dot is not None and dot.name == "sc.dot"
     x, w = dot.operands
@@ -89,8 +130,17 @@ def predicted_variance(op: Operation) -> float:
     level = w.op.operands[0].type
     assert isinstance(level, Level)
     weights = w.type.encoding.decode(levels, level.bits)
-    _, variance = lane_moments(product_of(dot), TYPICAL_MAGNITUDE, weights, x.type.encoding, w.type.encoding)
-    return float(variance.sum(axis=1).mean())
+    inputs = np.full((1, levels.shape[1]), TYPICAL_MAGNITUDE)
+    if context.calibration is not None:
+        ideal = _until(module, op, x)
+        shape = ideal.inputs[0].result.type.shape  # type: ignore[union-attr]
+        samples = context.calibration[:CALIBRATION_SAMPLES]
+        inputs = evaluate(ideal, samples.reshape(len(samples), *shape))
+    # A lane's mean square P(bit) is linear in x (in |x| when x is signed), so that its mean over samples takes one evaluation.
+    typical = np.abs(inputs).mean(axis=0) if x.type.encoding is Encoding.SIGNED else inputs.mean(axis=0)
+    mean, variance = lane_moments(product_of(dot), typical, weights, x.type.encoding, w.type.encoding)
+    lanes = variance + mean**2 - weights**2 * np.square(inputs).mean(axis=0)
+    return float(lanes.sum(axis=1).mean())
 
 
 def _until(module: Module, op: Operation, count: Value) -> Module:
@@ -102,15 +152,13 @@ def _until(module: Module, op: Operation, count: Value) -> Module:
     return probe
 
 
-def _relu(module: Module, op: Operation, count: Value, variance: float) -> Value:
-    """Threshold: the count that an output of 1 stands for. Depth: so deep that noise alone emits less than half a level.
+def _relu(module: Module, op: Operation, count: Value) -> Value:
+    """Threshold: the count that an output of 1 stands for. Depth: one threshold.
 
-    A walk without drift between -D and K emits a one every K (K + 2 D) / variance cycles (mean exit time), so the output at 0 is
-    variance / (K (K + 2 D)), which shall be 2**-(bits+1).
+    Deeper states hardly lower what noise emits at 0 (`relu_emission`: variance / 3 K**2 against variance / K**2 at depth 0) and make
+    the machine slow; MNIST accuracy is flat from K / 2 on (measured).
     """
     a: dict[str, Any] = op.attributes
     threshold = np.maximum(np.rint(a["out_scale"] / np.asarray(a["in_scale"])), 1).astype(np.int64)
-    smallest = float(threshold.min())
-    depth = max(0, round((variance * 2.0 ** (a["bits"] + 1) / smallest - smallest) / 2))
     kept: Any = int(threshold) if threshold.ndim == 0 else threshold
-    return _append(module, op, "sc.relu", [count], "stream", threshold=kept, depth=depth, scale=a["out_scale"])
+    return _append(module, op, "sc.relu", [count], "stream", threshold=kept, depth=kept, scale=a["out_scale"])

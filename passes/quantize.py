@@ -41,19 +41,59 @@ class Quantize(Pass):
         assert op.result is not None
         a: dict[str, Any] = op.attributes
         options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
+        given = a["in_scale"]
         a["in_scale"], a["in_signed"] = _input_range(module, op, context, seen)
+        if given:  # by the model's own quantiser
+            a["in_scale"] = given
+            _give_back(op, given)
         per_channel = (self.weights or options.weights) == "per-channel" and next_layer(module, op.result) is not None
-        a["weight_scale"] = weight_scale(a["weight"], per_channel, (self.scales or options.scales) == "power-of-two")
+        a["weight_scale"] = weight_scale(
+            a["weight"],
+            options.level_bits,
+            per_channel=per_channel,
+            power_of_two=(self.scales or options.scales) == "power-of-two",
+            # Where a state machine follows, saturated weights cost more than coarse ones (measured: 0.6 pt at 3/4 of the range).
+            clip=options.style != "streaming",
+        )
         a["out_scale"], a["out_signed"] = _output_range(op, seen, options.coverage)
 
 
-def weight_scale(weight: np.ndarray, per_channel: bool, power_of_two: bool) -> Any:
-    """The real number that a weight level of 1.0 stands for: the largest magnitude (per layer, or [outputs] per channel)."""
-    scale = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max()
-    scale = np.where(scale > 0, scale, 1.0)
+def _give_back(op: Operation, scale: float) -> None:
+    """Let the layer before an input of given scale put out that scale."""
+    source = op.operands[0]
+    while source.op is not None and source.op.name == "nn.reshape":
+        source = source.op.operands[0]
+    if source.op is not None and source.op.name == "nn.layer":
+        source.op.attributes["out_scale"] = scale
+
+
+CLIP_STEPS = 41
+"""Candidate weight scales between CLIP_LEAST and 1 times the largest weight."""
+CLIP_LEAST = 0.3
+
+
+def weight_scale(weight: np.ndarray, bits: int, *, per_channel: bool, power_of_two: bool, clip: bool) -> Any:
+    """The real number that a weight level of 1.0 stands for, per layer or [outputs] per channel.
+
+    The largest magnitude; with `clip`, the scale at most that large which minimises the mean square error of rounding to `bits`
+    fractional bits and saturating (Banner et al., NeurIPS 2019, by search instead of a distribution).
+    """
+    rows = np.abs(weight) if per_channel else np.abs(weight).reshape(1, -1)
+    largest = rows.max(axis=1)
+    largest = np.where(largest > 0, largest, 1.0)
     if power_of_two:
-        scale = 2.0 ** np.ceil(np.log2(scale))
-    return scale if per_channel else float(scale)
+        candidates = 2.0 ** (np.ceil(np.log2(largest)) - np.arange(3 if clip else 1)[:, None])
+    else:
+        candidates = largest * np.linspace(1.0, CLIP_LEAST, CLIP_STEPS if clip else 1)[:, None]
+    errors = [_rounding_error(rows, scale, bits) for scale in candidates]
+    scale = np.take_along_axis(candidates, np.argmin(errors, axis=0)[None], axis=0)[0]
+    return scale if per_channel else float(scale[0])
+
+
+def _rounding_error(rows: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
+    """Mean square error per row of magnitudes rounded to multiples of scale / 2**bits and limited to scale."""
+    step = (scale / (1 << bits))[:, None]
+    return np.square(np.minimum(np.rint(rows / step), 1 << bits) * step - rows).mean(axis=1)
 
 
 def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:

@@ -13,15 +13,17 @@ from typing import Any, ClassVar
 import numpy as np
 from sccc.passes.manager import Pass, PassContext, register
 
-from sccc.correlation import DEPENDENCE_LIMIT, Randomness, joint_deviation
-from sccc.diagnostics import InternalError, Location, SccError
+from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
+from sccc.diagnostics import Location, SccError
 from sccc.ir import Module, Operation, Value
-from sccc.sources import SOBOL_DIMENSIONS, lfsr, splitmix64
-from sccc.types import Stream
+from sccc.sources import SOBOL_DIMENSIONS, splitmix64
+from sccc.types import Encoding, Stream
 
-LFSR_WIDTH = 16
-"""Bits of LFSRs, or 4 more than a level has when that is wider: the zero state that an LFSR lacks biases a stream by at
-most 2**-4 levels."""
+MASK_BITS = 8
+"""Most significant bits of a random number that masks change."""
+
+ATTEMPTS = 100
+"""How often random sources are drawn before the verifier has to refuse them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Plan:
     kind: tuple[str, str]
     index: tuple[Any, Any]
     masks: tuple[Any, Any]
-    width: int = LFSR_WIDTH
 
 
 @register
@@ -50,11 +51,16 @@ class ShareSngs(Pass):
             sharing, source = self.sharing or options.sharing, self.source or options.source
             if source == "auto":
                 source = "sobol"
-            if sharing == "none":
-                plan = _plan_none(dot, source, position, options.seed)
-            else:
-                plan = _plan_shared(dot, source, position, options.seed, _feeds_fsm(module, dot))
-            _assign(module, dot, plan)
+            fsm = _feeds_fsm(module, dot)
+            # Random sources may happen to be dependent: draw again. One pair that all lanes share must be better than that.
+            for attempt in range(ATTEMPTS):
+                if sharing == "none":
+                    plan, limit = _plan_none(dot, source, position, options.seed, attempt), DEPENDENCE_LIMIT
+                else:
+                    plan, limit = _plan_shared(dot, source, position, options.seed, fsm, attempt), DEPENDENCE_LIMIT / 2
+                _assign(module, dot, plan)
+                if source != "lfsr" or dependent_pair(*_operands(dot), dot.operands[0].type.length, limit) is None:
+                    break
         return module
 
 
@@ -69,7 +75,18 @@ def _feeds_fsm(module: Module, dot: Operation) -> bool:
 
 
 def spread_masks(lanes: int, bits: int) -> np.ndarray:
-    """One mask per lane, as evenly spread over 0 .. 2**bits - 1 as they can be, neighbours far apart (van der Corput)."""
+    """One mask per lane, evenly spread over 0 .. 2**bits - 1, neighbours and lanes at regular strides far apart.
+
+    Multiplicative hashing with the golden ratio (Knuth); at most 2**MASK_BITS different masks, in the most significant bits,
+    where they decorrelate (measured: neighbouring pixels that differ only in low bits of the mask double the variance).
+    """
+    used = min(bits, MASK_BITS)
+    hashed = np.arange(lanes, dtype=np.uint64) * np.uint64(2654435761) & np.uint64(0xFFFFFFFF)
+    return (hashed >> np.uint64(32 - used)).astype(np.int64) << (bits - used)
+
+
+def reversed_masks(lanes: int, bits: int) -> np.ndarray:
+    """Another even spread, for the operand that meets one with `spread_masks`: the lane's number with its bits reversed."""
     number = np.arange(lanes) % (1 << bits)
     masks = np.zeros(lanes, dtype=np.int64)
     for k in range(bits):
@@ -77,30 +94,35 @@ def spread_masks(lanes: int, bits: int) -> np.ndarray:
     return masks
 
 
-def _plan_shared(dot: Operation, source: str, position: int, seed: int, fsm: bool) -> Plan:
+def _masks(x: Value, lanes: int, bits: int) -> tuple[Any, Any]:
+    """Masks of the x and the w lanes where a state machine follows.
+
+    Bipolar x streams need masks too: a zero is a stream of probability 1/2, the same in all lanes that share a source.
+    """
+    assert isinstance(x.type, Stream)
+    if x.type.encoding is Encoding.BIPOLAR and x.op is not None and x.op.name == "sc.sng":
+        return spread_masks(lanes, bits), reversed_masks(lanes, bits)
+    return None, spread_masks(lanes, bits)
+
+
+def _plan_shared(dot: Operation, source: str, position: int, seed: int, fsm: bool, attempt: int) -> Plan:
     x, w = _operands(dot)
     bits = _bits(w)
-    masks = spread_masks(w.type.shape[1], bits) if fsm else None
+    masks = _masks(x, w.type.shape[1], bits) if fsm else (None, None)
     if source == "sobol":
         # The w dimension changes from layer to layer: a streaming layer's input depends on the sources of the layer before it.
-        return Plan(("sobol", "sobol"), (0, 1 + position % (SOBOL_DIMENSIONS - 1)), (None, masks))
+        return Plan(("sobol", "sobol"), (0, 1 + position % (SOBOL_DIMENSIONS - 1)), masks)
     if source == "ramp":
-        return Plan(("ramp", "sobol"), (0, 0), (None, masks))
-    width = max(LFSR_WIDTH, bits + 4)
-    length = x.type.length
+        return Plan(("ramp", "sobol"), (0, 0), masks)
     first = splitmix64(seed * 1_000_003 + position)
-    for attempt in range(1000):
-        pair = [splitmix64(first + 2 * attempt + k) % (1 << 31) for k in (1, 2)]
-        sources = [Randomness(lfsr(bits, width, s)) for s in pair]
-        if joint_deviation(*sources, bits, length) <= DEPENDENCE_LIMIT / 2:
-            return Plan(("lfsr", "lfsr"), (pair[0], pair[1]), (None, masks), width)
-    raise InternalError("no pair of LFSR seeds is independent enough")
+    pair = [splitmix64(first + 2 * attempt + k) % (1 << 31) for k in (1, 2)]
+    return Plan(("lfsr", "lfsr"), (pair[0], pair[1]), masks)
 
 
-def _plan_none(dot: Operation, source: str, position: int, seed: int) -> Plan:
+def _plan_none(dot: Operation, source: str, position: int, seed: int, attempt: int) -> Plan:
     x, w = _operands(dot)
     bits = _bits(w)
-    base = splitmix64(seed * 1_000_003 + position) % (1 << 24)
+    base = splitmix64(seed * 1_000_003 + position + attempt * 7_368_787) % (1 << 24)
     lanes = x.type.lanes + w.type.lanes
     if source == "ramp":
         raise SccError(
@@ -115,16 +137,19 @@ def _plan_none(dot: Operation, source: str, position: int, seed: int) -> Plan:
         index = (numbers[: x.type.lanes] * SOBOL_DIMENSIONS, numbers[x.type.lanes :] * SOBOL_DIMENSIONS + split)
         masks = numbers * 2654435761 >> 7 & ((1 << bits) - 1)
     else:
+        numbers %= 1 << max(3, bits)  # as many seeds as an LFSR has states
         index = (numbers[: x.type.lanes], numbers[x.type.lanes :])
         masks = np.zeros(lanes, dtype=np.int64)
     shaped = [part.reshape(v.type.shape) for part, v in zip(index, (x, w), strict=True)]
+    if source == "lfsr":
+        same = shaped[0] == shaped[1]  # by chance an SNG has drawn the seed of the one that it meets
+        shaped[1] = np.where(same, (shaped[1] + (1 << max(3, bits)) // 3) % (1 << max(3, bits)), shaped[1])
     mask_parts = [masks[: x.type.lanes].reshape(x.type.shape), masks[x.type.lanes :].reshape(w.type.shape)]
     kind = "scrambled" if source == "sobol" else "lfsr"
     return Plan(
         (kind, kind),
         (shaped[0], shaped[1]),
         (mask_parts[0], mask_parts[1]) if source == "sobol" else (None, None),
-        max(LFSR_WIDTH, bits + 4),
     )
 
 
@@ -152,8 +177,6 @@ def _assign(module: Module, dot: Operation, plan: Plan) -> None:
             "bits": _bits(stream),
             "layer": layer,
         }
-        if plan.kind[side] == "lfsr":
-            attributes["width"] = plan.width
         _release(module, sng.operands.pop())
         random = module.append("sc.source", [], attributes, result=f"{layer}_{suffix}", **common).result
         assert random is not None

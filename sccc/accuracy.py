@@ -72,21 +72,24 @@ def measure(
 
 
 def layer_results(module: Module) -> dict[str, Value]:
-    """What leaves each layer: the value that other layers or the output read."""
+    """What leaves each layer: the value that other layers or the output read; before sc.argmax, the totals it compares."""
     uses = module.uses()
     results: dict[str, Value] = {}
     for name, ops in layer_ops(module).items():
         inside = set(ops)
         for op in ops:
             if op.result is not None and any(user not in inside for user in uses[op.result]):
-                results[name] = op.result
+                results[name] = op.operands[0] if op.name == "sc.argmax" else op.result
     return results
 
 
 def layer_errors(
     module: Module, x: np.ndarray, *, flip_rate: float = 0.0, seed: int = 1, kernels: str = "numba"
 ) -> list[dict[str, Any]]:
-    """Root-mean-square errors of each layer's result; rmse_quantized is None where there is no float layer to compare with."""
+    """Root-mean-square errors of each layer's result.
+
+    rmse_quantized is None where there is no float layer to compare with, both where the result's real units are not known.
+    """
     (source,) = module.inputs
     results = layer_results(module)
     floats = _float_layers(module, x)
@@ -103,16 +106,14 @@ def layer_errors(
     trace = simulator.run(x).trace
     layers = []
     for name, value in results.items():
-        scale = _real_scale(module, value)
-        quantised, stream = ideal[value] * scale, decoded(value, trace[value.name]) * scale
-        exact = floats.get(name)
-        layers.append(
-            {
-                "name": value.op.origin or name if value.op else name,
-                "rmse_quantized": None if exact is None else _rms(quantised - exact.reshape(quantised.shape)),
-                "rmse_stream": _rms(stream - quantised),
-            }
-        )
+        scale, exact = _real_scale(module, name, value), floats.get(name)
+        errors: dict[str, float | None] = {"rmse_quantized": None, "rmse_stream": None}
+        if scale is not None:
+            quantised, stream = ideal[value] * scale, decoded(value, trace[value.name]) * scale
+            errors["rmse_stream"] = _rms(stream - quantised)
+            if exact is not None:
+                errors["rmse_quantized"] = _rms(quantised - exact.reshape(quantised.shape))
+        layers.append({"name": value.op.origin or name if value.op else name, **errors})
     return layers
 
 
@@ -138,15 +139,18 @@ def _float_layers(module: Module, x: np.ndarray) -> dict[str, np.ndarray]:
     return seen
 
 
-def _real_scale(module: Module, value: Value) -> float:
-    """Real units of the value's encoded 1.0."""
+def _real_scale(module: Module, layer: str, value: Value) -> float | None:
+    """Real units of the value's encoded 1.0; None for the totals before sc.argmax when there is no float model to tell them."""
+    output = module.outputs[0]
+    if isinstance(value.type, Total) and value in output.operands:
+        return float(output.attributes["scale"])  # type: ignore[arg-type]
     if isinstance(value.type, Total):
-        return float(module.outputs[0].attributes["scale"])  # type: ignore[arg-type]
+        layers = module.reference.ops_named("nn.layer") if module.reference is not None else []
+        a: dict[str, Any] = next((op.attributes for op in layers if op.result and op.result.name == layer), {})
+        return float(np.mean(a["in_scale"]) * np.mean(a["weight_scale"])) / a["length"] if a else None
     assert value.op is not None
     return float(value.op.attributes.get("scale", 1.0))  # type: ignore[arg-type]
 
 
 def _rms(error: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(error))))
-
-

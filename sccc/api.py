@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sccc.config import Config, make_config
+from sccc.config import Config, Options, make_config
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module
 from sccc.passes import DEFAULT_PIPELINE, Pass, PassContext, parse_pipeline, run_passes
@@ -21,7 +22,10 @@ def load(path: str | Path) -> Module:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SccError(f"cannot read the file: {error}", Location(file=str(path))) from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise SccError(
+                f"cannot read the file: {reason}", Location(file=str(path)), "give the path of a .sc file"
+            ) from error
         return parse(text, str(path))
     from sccc.frontend import load_onnx
 
@@ -46,6 +50,7 @@ def compile(
     passes: str | list[Pass] = "",
     layers: Mapping[str, Mapping[str, Any]] | None = None,
     warnings: list[str] | None = None,
+    watch: Callable[[Pass, Module], None] | None = None,
     **options: Any,
 ) -> Module:
     """Compile a model to an sc module, ready to simulate and emit.
@@ -53,15 +58,20 @@ def compile(
     model: a path (.onnx or .sc) or an nn module. calibration: input samples [samples, *input shape] in real units, from which
     activation ranges and variances are measured. options: see `sccc.config.Options` (length=64, style="streaming", ...);
     `layers` overrides them per layer. passes: a pipeline instead of the default one. An sc module is returned as it is unless
-    `passes` says otherwise. `warnings` receives what the user should know. Raises SccError with every problem.
+    `passes` says otherwise. `warnings` receives what the user should know; `watch` sees the module after each pass. Raises
+    SccError with every problem.
     """
-    module = load(model) if not isinstance(model, Module) else model.clone()
+    if config is not None and (options or layers):
+        raise SccError("options are given twice: as a config and by name", advice="put all of them into the config")
     config = config or make_config(options, layers)
+    module = load(model) if not isinstance(model, Module) else model.clone()
     context = PassContext(config, calibration, _traced, warnings if warnings is not None else [])
     if isinstance(passes, str):
         is_nn = any(op.dialect == "nn" for op in module)
+        if not (passes or is_nn) and (config.layers or replace(config.options, seed=Options().seed) != Options()):
+            context.warnings.append(f"module '{module.name}' is hardware already: compilation options do not change it")
         passes = parse_pipeline(passes or DEFAULT_PIPELINE) if passes or is_nn else []
-    return run_passes(module, passes, context)
+    return run_passes(module, passes, context, watch)
 
 
 def _traced(module: Module, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:

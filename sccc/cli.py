@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from sccc import __version__
 from sccc.config import OPTION_FIELDS
-from sccc.diagnostics import Location, SccError, nearest
+from sccc.diagnostics import SccError, nearest
 
 COMMANDS = ("compile", "simulate", "check", "ops", "passes")
 EMIT = ("verilog", "ir", "dot")
@@ -24,14 +27,20 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 when `check` finds a mismatch, 2 when the user's input is refused."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files and nodes may hold anything
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except SccError as error:
         print(error, file=sys.stderr)
         return EXIT_USER_ERROR
     except BrokenPipeError:
         # The reader of a pipe has had enough (sccc ops | head); Python would complain again when it flushes at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -82,11 +91,19 @@ def _add_compile(commands: Any) -> None:
     doc = "compile a model to Verilog, IR text or a graph (the default command)"
     parser = commands.add_parser("compile", help=doc, description=doc.capitalize() + ".")
     _add_model(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: MODEL's name beside the working folder)")
-    parser.add_argument("--emit", choices=EMIT, default=None, help="what to write (default: by -o's ending, else verilog)")
-    parser.add_argument("--testbench", action="store_true", help="also write a self-checking testbench, on --data or calibration")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write (default: MODEL's name beside the working folder)"
+    )
+    parser.add_argument(
+        "--emit", choices=EMIT, default=None, help="what to write (default: by -o's ending, else verilog)"
+    )
+    parser.add_argument(
+        "--testbench", action="store_true", help="also write a self-checking testbench, on --data or calibration"
+    )
     parser.add_argument("--data", metavar="D.npz", help="samples for the testbench")
-    parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples in the testbench (default 2)")
+    parser.add_argument(
+        "--samples", type=_positive, default=2, metavar="K", help="samples in the testbench (default 2)"
+    )
     _add_options(parser)
 
 
@@ -95,8 +112,12 @@ def _add_simulate(commands: Any) -> None:
     parser = commands.add_parser("simulate", help=doc, description=doc.capitalize() + ".")
     _add_model(parser)
     _add_data(parser)
-    parser.add_argument("--flip-rate", type=float, default=0.0, metavar="P", help="flip each operand bit with probability P")
-    parser.add_argument("--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference")
+    parser.add_argument(
+        "--flip-rate", type=_number, default=0.0, metavar="P", help="flip each operand bit with probability P"
+    )
+    parser.add_argument(
+        "--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference"
+    )
     _add_options(parser)
 
 
@@ -115,8 +136,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="D.npz", required=True, help="x and y, or x_test and y_test; uint8 is scaled by 1/255")
-    parser.add_argument("--split", choices=("test", "train"), default="test", help="which of x_test, x_train (default test)")
+    parser.add_argument(
+        "--data", metavar="D.npz", required=True, help="x and y, or x_test and y_test; uint8 is scaled by 1/255"
+    )
+    parser.add_argument(
+        "--split", choices=("test", "train"), default="test", help="which of x_test, x_train (default test)"
+    )
     parser.add_argument("--limit", type=_natural, default=0, metavar="N", help="only the first N samples")
 
 
@@ -128,9 +153,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices = field.metadata["choices"]
         shown = "|".join(choices) if choices else name.upper().split("_")[-1]
         text = f"{field.metadata['doc']} (default {field.default})"
-        group.add_argument(flag, type=type(field.default), default=None, metavar=shown, help=text)
-    group.add_argument("--calibrate", metavar="D.npz", help="samples from which activation ranges and variances are measured")
-    group.add_argument("--config", metavar="F.toml", help='options, and a table [layer."NAME"] for each layer that differs')
+        group.add_argument(flag, type=_TYPES[type(field.default)], default=None, metavar=shown, help=text)
+    group.add_argument(
+        "--calibrate", metavar="D.npz", help="samples from which activation ranges and variances are measured"
+    )
+    group.add_argument(
+        "--config", metavar="F.toml", help='options, and a table [layer."NAME"] for each layer that differs'
+    )
     group.add_argument("--passes", default="", metavar='"..."', help="another pipeline, as shown by `sccc passes`")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
@@ -138,26 +167,39 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive")
     return value
 
 
 def _natural(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
     return value
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+_TYPES: dict[type, Any] = {int: _whole, float: _number, str: str}
+
+
 def option_values(args: argparse.Namespace) -> dict[str, Any]:
     """The compilation options that were given on the command line."""
     return {name: getattr(args, name) for name in OPTION_FIELDS if getattr(args, name) is not None}
-
-
-def option_location(name: str) -> Location:
-    return Location(option="--" + name)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""What the commands do."""
+"""What the commands do. Whatever the command line names is read and checked first, and every problem told at once."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +20,139 @@ from sccc import report
 from sccc.api import compile, load
 from sccc.cli import EXIT_MISMATCH, EXIT_OK, option_values
 from sccc.config import Config, load_config, make_config
-from sccc.data import Data, load_calibration, load_data
-from sccc.diagnostics import Location, SccError, nearest
-from sccc.files import write_files
+from sccc.data import Data, has_calibration, load_calibration, load_data
+from sccc.diagnostics import Collector, Location, SccError, nearest
+from sccc.files import check_writable, write_files
 from sccc.ir import Module
-from sccc.passes import DEFAULT_PIPELINE, PASSES
+from sccc.passes import DEFAULT_PIPELINE, PASSES, Pass, parse_pipeline
 
 ENDINGS = {".v": "verilog", ".sc": "ir", ".dot": "dot"}
+STANDARD_OUTPUT = "-"
 
 
-def _config(args: argparse.Namespace) -> Config:
-    values = option_values(args)
-    return load_config(args.config, values) if args.config else make_config(values)
+# -- what goes in -----------------------------------------------------------------------------------------------------
 
 
-def _compile(args: argparse.Namespace, source: Module, fallback: np.ndarray | None = None) -> Module:
-    """Compile what `args` name. `fallback` serves as calibration data where none are given."""
-    calibration = load_calibration(args.calibrate, source) if args.calibrate else fallback
+@dataclass
+class _Inputs:
+    """What the command line names. `calibration` is None where there is none, `data` where no samples were asked for."""
+
+    source: Module = dataclasses.field(default_factory=Module)
+    config: Config = dataclasses.field(default_factory=Config)
+    passes: str | list[Pass] = ""
+    data: Data | None = None
+    calibration: np.ndarray | None = None
+
+    @property
+    def samples(self) -> Data:
+        assert self.data is not None
+        return self.data
+
+
+def _read(
+    args: argparse.Namespace, problems: Collector, writes: list[Path], samples: Callable[[Module], Data | None]
+) -> _Inputs:
+    """Read and check everything; `samples` reads data for the model. Raises SccError with all problems, those given too."""
+    _check_outputs(args, writes, problems)
+    inputs = _Inputs()
+    with problems.catching():
+        values = option_values(args)
+        inputs.config = load_config(args.config, values) if args.config else make_config(values)
+    with problems.catching():
+        inputs.passes = parse_pipeline(args.passes) if args.passes else ""
+    with problems.catching():
+        inputs.source = load(args.model)
+    if inputs.source.ops:
+        with problems.catching():
+            inputs.data = samples(inputs.source)
+        with problems.catching():
+            inputs.calibration = load_calibration(args.calibrate, inputs.source) if args.calibrate else None
+    problems.raise_if_any()
+    return inputs
+
+
+def _check_outputs(args: argparse.Namespace, writes: list[Path], problems: Collector) -> None:
+    """Every file that is to be written can be, and none is the model, the data or another result."""
+    if args.json and args.json != STANDARD_OUTPUT:
+        writes = [*writes, Path(args.json)]
+    with problems.catching():
+        check_writable(writes)
+    read = [Path(p) for p in (args.model, getattr(args, "data", None), args.calibrate, args.config) if p]
+    for path in writes:
+        if any(path.exists() and other.exists() and path.samefile(other) for other in read):
+            problems.add(
+                "would overwrite what is read", Location(file=str(path)), "give another name with -o or --json"
+            )
+    if len({os.path.realpath(path) for path in writes}) < len(writes):
+        problems.add(
+            "two results would be written to one file", Location(file=str(writes[-1])), "give --json another name"
+        )
+
+
+def _calibrated(args: argparse.Namespace, inputs: _Inputs) -> None:
+    """Without --calibrate: training samples in the data file, where it has any; never the samples that are measured."""
+    is_nn = any(op.dialect == "nn" for op in inputs.source)
+    if inputs.calibration is None and is_nn and args.split == "test" and has_calibration(args.data):
+        inputs.calibration = load_calibration(args.data, inputs.source)
+
+
+def _compile(args: argparse.Namespace, inputs: _Inputs) -> Module:
     warnings: list[str] = []
-    module = compile(source, calibration=calibration, config=_config(args), passes=args.passes, warnings=warnings)
+    watch = _Watch() if args.verbose else None
+    module = compile(
+        inputs.source,
+        calibration=inputs.calibration,
+        config=inputs.config,
+        passes=inputs.passes,
+        warnings=warnings,
+        watch=watch,
+    )
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if args.verbose:
-        print(module, file=sys.stderr)
     return module
+
+
+class _Watch:
+    """Prints the module after each pass, and how long the pass took."""
+
+    def __init__(self) -> None:
+        self.since = time.perf_counter()
+
+    def __call__(self, each: Pass, module: Module) -> None:
+        seconds = time.perf_counter() - self.since
+        print(f"// after {each}, {seconds:.2f} s\n{module}", file=sys.stderr)
+        self.since = time.perf_counter()
+
+
+# -- what comes out ---------------------------------------------------------------------------------------------------
+
+
+def _json_file(args: argparse.Namespace, result: dict[str, Any]) -> dict[Path, str]:
+    """The file that --json names, as `write_files` takes it."""
+    return {Path(args.json): report.json_text(result)} if args.json and args.json != STANDARD_OUTPUT else {}
+
+
+def _print(args: argparse.Namespace, result: dict[str, Any], *parts: Any) -> None:
+    """Tables and lines for people; on standard error when standard output is for the JSON."""
+    screen = report.console(stderr=args.json == STANDARD_OUTPUT)
+    for part in parts:
+        if isinstance(part, str):
+            print(part, file=screen.file)
+        else:
+            screen.print(part)
+    if args.json == STANDARD_OUTPUT:
+        print(report.json_text(result), end="")
+
+
+def _is_hardware(module: Module) -> bool:
+    return all(op.dialect == "sc" for op in module)
+
+
+def _require_hardware(module: Module) -> None:
+    """Before a simulation: a pipeline of the user's may have left something of the float network."""
+    for op in module:
+        if op.dialect != "sc":
+            raise SccError(f"{op.name} is not hardware yet", op.place(), "run the whole pipeline, as in `sccc passes`")
 
 
 # -- compile ----------------------------------------------------------------------------------------------------------
@@ -49,24 +161,36 @@ def _compile(args: argparse.Namespace, source: Module, fallback: np.ndarray | No
 def run_compile(args: argparse.Namespace) -> int:
     """Compile and write; print the bill."""
     started = time.perf_counter()
-    source = load(args.model)
-    output = Path(args.output) if args.output else None
-    kind = args.emit or (ENDINGS.get(output.suffix, "verilog") if output else "verilog")
-    module = _compile(args, source)
-    output = output or Path(Path(args.model).stem + {v: k for k, v in ENDINGS.items()}[kind])
+    problems = Collector()
+    kind = args.emit or (ENDINGS.get(Path(args.output).suffix, "verilog") if args.output else "verilog")
+    output = Path(args.output or Path(args.model).stem + {v: k for k, v in ENDINGS.items()}[kind])
+    if args.testbench and kind != "verilog":
+        problems.add(
+            f"a testbench is for Verilog, not for {kind}", Location(option="--testbench"), "use --emit verilog"
+        )
+    if args.testbench and not (args.data or args.calibrate):
+        problems.add("a testbench needs samples", Location(option="--testbench"), "give --data D.npz")
+    if args.data and not args.testbench:
+        advice = "give --testbench too, or --calibrate instead"
+        problems.add("is only for a testbench", Location(option="--data"), advice)
+    inputs = _read(
+        args, problems, [output], lambda model: load_data(args.data, model, limit=args.samples) if args.data else None
+    )
+    module = _compile(args, inputs)
+    hardware = _is_hardware(module)
     files = {output: _emitted(module, kind)}
     if args.testbench:
-        files |= _testbench(args, module, output)
-    write_files(files)
-    hardware = all(op.dialect == "sc" for op in module)
-    screen = report.console()
-    if hardware:
-        screen.print(report.bill_table(module))
-    screen.print(f"wrote {', '.join(map(str, list(files)[:2]))}" + (f" and {len(files) - 2} more" if len(files) > 2 else ""))
+        x = inputs.calibration if inputs.data is None else inputs.data.x
+        assert x is not None
+        files |= _testbench(module, x[: args.samples], output)
+    result = report.bill_rows(module) if hardware else {"ops": len(module)}
+    shown: list[Any] = [report.bill_table(module)] if hardware else []
+    write_files(files | _json_file(args, result))
+    more = f" and {len(files) - 2} more" if len(files) > 2 else ""
+    shown.append(f"wrote {', '.join(map(str, list(files)[:2]))}{more}")
     if args.verbose:
-        screen.print(f"{time.perf_counter() - started:.1f} s")
-    if args.json:
-        report.write_json(args.json, report.bill_rows(module) if hardware else {"ops": len(module)})
+        shown.append(f"{time.perf_counter() - started:.1f} s")
+    _print(args, result, *shown)
     return EXIT_OK
 
 
@@ -80,17 +204,13 @@ def _emitted(module: Module, kind: str) -> str:
     return emit(module)
 
 
-def _testbench(args: argparse.Namespace, module: Module, output: Path) -> dict[Path, str]:
+def _testbench(module: Module, x: np.ndarray, output: Path) -> dict[Path, str]:
+    """The testbench's files, itself first. Their names stand in it, as Verilog strings."""
     from sccc.rtl_check import testbench
 
-    if not (args.data or args.calibrate):
-        raise SccError("a testbench needs samples", Location(option="--testbench"), "give --data D.npz")
-    if args.data:
-        x = load_data(args.data, module, limit=args.samples).x
-    else:
-        x = load_calibration(args.calibrate, module)[: args.samples]
-    _, bench = testbench(module, x, output.stem + "_tb")
-    return {output.parent / name: text for name, text in bench.files.items()}
+    _, bench = testbench(module, x, re.sub(r"[^\w.+-]", "_", output.stem, flags=re.ASCII) + "_tb")
+    names = sorted(bench.files, key=lambda name: name != bench.main)
+    return {output.parent / name: bench.files[name] for name in names}
 
 
 # -- simulate ---------------------------------------------------------------------------------------------------------
@@ -100,39 +220,38 @@ def run_simulate(args: argparse.Namespace) -> int:
     """Accuracy and each layer's error."""
     from sccc.accuracy import measure
 
+    problems = Collector()
     if not 0.0 <= args.flip_rate <= 0.5:
-        raise SccError(f"{args.flip_rate} is outside 0 .. 0.5", Location(option="--flip-rate"), "a rate is a probability")
-    source = load(args.model)
-    data = load_data(args.data, source, split=args.split, limit=args.limit, need_y=True)
-    module = _compile(args, source, _calibration_of(args, source, data))
+        advice = "a rate is a probability, and 0.5 makes every stream random"
+        problems.add(f"{args.flip_rate} is outside 0 .. 0.5", Location(option="--flip-rate"), advice)
+    inputs = _read(
+        args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=args.limit, need_y=True)
+    )
+    _calibrated(args, inputs)
+    module = _compile(args, inputs)
+    _require_hardware(module)
+    seed = inputs.config.options.seed
     with _progress("simulating") as progress:
         result = measure(
-            module, data, flip_rate=args.flip_rate, seed=_config(args).options.seed, kernels=args.kernels, progress=progress
+            module, inputs.samples, flip_rate=args.flip_rate, seed=seed, kernels=args.kernels, progress=progress
         )
-    _print_accuracy(result)
-    if args.json:
-        report.write_json(args.json, result)
+    write_files(_json_file(args, result))
+    _print(args, result, *_accuracy_tables(result))
     return EXIT_OK
 
 
-def _calibration_of(args: argparse.Namespace, source: Module, data: Data) -> np.ndarray | None:
-    """Without --calibrate: training samples in the data file, where it has any; never the samples that are measured."""
-    if args.calibrate or not any(op.dialect == "nn" for op in source):
-        return None
-    with np.load(args.data) as archive:
-        has_own = any(name in archive.files for name in ("x_calib", "x_train")) and args.split == "test"
-    return load_calibration(args.data, source) if has_own else None
-
-
-def _print_accuracy(result: dict[str, Any]) -> None:
-    screen = report.console()
+def _accuracy_tables(result: dict[str, Any]) -> list[Any]:
     rows = [[name, "-" if value is None else f"{100 * value:.2f} %"] for name, value in result["accuracy"].items()]
-    screen.print(report.table(f"{result['samples']:,} samples, {result['length']} cycles", ["model", "accuracy"], rows))
+    tables: list[Any] = [
+        report.table(f"{result['samples']:,} samples, {result['length']} cycles", ["model", "accuracy"], rows)
+    ]
     layers = [[layer["name"], layer["rmse_quantized"], layer["rmse_stream"]] for layer in result["layers"]]
     if layers:
         headings = ["layer", "RMS error, quantised - float", "RMS error, stream - quantised"]
-        screen.print(report.table("", headings, [[n, *(f"{v:.4g}" if v is not None else "-" for v in r)] for n, *r in layers]))
-    screen.print(f"{result['seconds']:.2f} s, {result['bit_products_per_second']:.3g} products of bits per second")
+        cells = [[n, *(f"{v:.4g}" if v is not None else "-" for v in r)] for n, *r in layers]
+        tables.append(report.table("", headings, cells))
+    speed = result["bit_products_per_second"]
+    return [*tables, f"{result['seconds']:.2f} s, {speed:.3g} products of bits per second"]
 
 
 @contextmanager
@@ -154,20 +273,36 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def run_check(args: argparse.Namespace) -> int:
     """RTL against simulator."""
+    from sccc.backends.verilog.icarus import require_icarus
     from sccc.rtl_check import check
 
-    source = load(args.model)
-    data = load_data(args.data, source, split=args.split, limit=args.limit or args.samples)
-    x = data.x[: args.samples]
-    module = _compile(args, source, _calibration_of(args, source, data))
-    result = check(module, x, folder=Path(args.keep) if args.keep else None)
-    screen = report.console()
-    screen.print(f"{result.samples} samples, {result.cycles} cycles: {result.compared:,} values compared, {result.mismatches:,} differ")
+    problems = Collector()
+    with problems.catching():
+        require_icarus()
+    if args.keep and Path(args.keep).exists() and not Path(args.keep).is_dir():
+        problems.add("is a file, not a folder", Location(file=args.keep, option="--keep"), "name a folder, new or old")
+    limit = min(args.limit or args.samples, args.samples)
+    inputs = _read(args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=limit))
+    _calibrated(args, inputs)
+    module = _compile(args, inputs)
+    result = check(module, inputs.samples.x, folder=_made_folder(args.keep) if args.keep else None)
+    plain = dataclasses.asdict(result)
+    write_files(_json_file(args, plain))
+    counts = f"{result.compared:,} values compared, {result.mismatches:,} differ"
+    _print(args, plain, f"{result.samples} samples, {result.cycles} cycles: {counts}")
     if result.first is not None:
         print(f"first difference: {result.first}", file=sys.stderr)
-    if args.json:
-        report.write_json(args.json, dataclasses.asdict(result))
     return EXIT_MISMATCH if result.mismatches else EXIT_OK
+
+
+def _made_folder(name: str) -> Path:
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SccError(
+            f"cannot be made: {error.strerror}", Location(file=name, option="--keep"), "name another"
+        ) from error
+    return Path(name)
 
 
 # -- ops, passes ------------------------------------------------------------------------------------------------------
@@ -197,5 +332,3 @@ def run_passes(args: argparse.Namespace) -> int:
     if not args.name:
         print(f"\ndefault pipeline: {DEFAULT_PIPELINE}")
     return EXIT_OK
-
-

@@ -7,13 +7,14 @@ network and overrides per layer, keyed by the layer's ONNX node name.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sccc.diagnostics import Collector, Location, SccError, nearest
+from sccc.diagnostics import Collector, Diagnostic, Location, SccError, nearest
 
 
 def option(
@@ -53,7 +54,10 @@ class Options:
     )
     scales: str = option("any", "let weight scales be any number, or only powers of two", ("any", "power-of-two"))
     coverage: float = option(
-        0.98, "share of an unbounded activation's calibrated values that its range covers; the rest saturate", lo=0.5, hi=1.0
+        0.98,
+        "share of an unbounded activation's calibrated values that its range covers; the rest saturate",
+        lo=0.5,
+        hi=1.0,
     )
     input_range: float = option(
         0.0, "largest magnitude of the input; 0: from calibration data, else 1", lo=0.0, per_layer=False
@@ -74,18 +78,26 @@ class Options:
 
 OPTION_FIELDS = {f.name: f for f in dataclasses.fields(Options)}
 
+LAYER_ADVICE = 'write a table for each layer that differs: [layer."NAME"], the name in quotes'
+
 
 def _check(f: dataclasses.Field[Any], value: Any, problems: Collector) -> None:
     place = Location(option=f.name.replace("_", "-"))
     wanted = type(f.default)
     if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
-        problems.add(f"'{value}' is not a {wanted.__name__}", place)
+        problems.add(f"'{value}' is not {_KINDS[wanted]}", place, f.metadata["doc"])
         return
     choices, lo, hi = (f.metadata[k] for k in ("choices", "lo", "hi"))
     if choices and value not in choices:
         problems.add(f"unknown value '{value}'", place, nearest(value, choices))
-    if (lo is not None and not value >= lo) or (hi is not None and not value <= hi):
-        problems.add(f"{value} is outside {lo} .. {hi if hi is not None else 'any'}", place, f.metadata["doc"])
+    if wanted is float and not math.isfinite(value):
+        problems.add(f"{value} is not a finite number", place, f.metadata["doc"])
+    elif (lo is not None and value < lo) or (hi is not None and value > hi):
+        bounds = f"outside {lo} .. {hi}" if hi is not None else f"less than {lo}"
+        problems.add(f"{value} is {bounds}", place, f.metadata["doc"])
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "text"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ class Config:
             if name not in known:
                 problems.add(
                     f"the configuration names a layer '{name}' that the model does not have",
-                    advice=nearest(name, known),
+                    Location(option=f'layer."{name}"'),
+                    nearest(name, known),
                 )
         problems.raise_if_any()
 
@@ -118,7 +131,8 @@ class Config:
 def load_config(path: str | Path, base: Mapping[str, Any] | None = None) -> Config:
     """Read a TOML file: options at the top level, then a table `[layer."NAME"]` for each layer that differs.
 
-    `base` holds options given otherwise (the command line): they win over the file's global ones. Raises SccError with every problem.
+    `base` holds options given otherwise (the command line): they win over the file's global ones. Raises SccError with
+    every problem.
     """
     place = Location(file=str(path))
     try:
@@ -127,40 +141,60 @@ def load_config(path: str | Path, base: Mapping[str, Any] | None = None) -> Conf
         raise SccError(f"cannot read the configuration: {error.strerror}", place) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SccError(f"not a TOML file: {error}", place) from error
-    return make_config(
-        {**{k: v for k, v in data.items() if k != "layer"}, **(base or {})}, data.get("layer", {}), place
-    )
+    options = {name: value for name, value in data.items() if name != "layer"}
+    return make_config(options, data.get("layer", {}), place, base)
 
 
-def make_config(options: Mapping[str, Any], layers: Any = None, place: Location | None = None) -> Config:
-    """A Config from plain dictionaries, names with - or _. Raises SccError with every unknown or ill-valued option."""
+def make_config(
+    options: Mapping[str, Any],
+    layers: Any = None,
+    place: Location | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Config:
+    """A Config from plain dictionaries, names with - or _. Raises SccError with every unknown or ill-valued option.
+
+    `place` is where `options` and `layers` come from. `base` holds options given elsewhere, which win over `options`.
+    """
     problems = Collector()
-    checked = _known_options(options, problems, place, per_layer=False)
-    layers = layers or {}
-    if not isinstance(layers, Mapping) or not all(isinstance(v, Mapping) for v in layers.values()):
-        problems.add("'layer' must be tables: [layer.NAME]", place)
+    place = place or Location()
+    over = _checked(base or {}, problems, Location(), "")
+    checked = {**_checked(options, problems, place, "", shadowed=over), **over}
+    layers = {} if layers is None else layers
+    if not isinstance(layers, Mapping):
+        problems.add(f"'{layers}' is not a table", dataclasses.replace(place, option="layer"), LAYER_ADVICE)
         layers = {}
-    checked_layers = {name: _known_options(values, problems, place, per_layer=True) for name, values in layers.items()}
-    result = Options()
-    with problems.catching():
-        result = Options(**checked)
-    for overrides in checked_layers.values():
-        with problems.catching():
-            Options(**overrides)
+    checked_layers = {}
+    for name, values in layers.items():
+        if isinstance(values, Mapping):
+            checked_layers[name] = _checked(values, problems, place, name)
+        else:
+            problems.add(f"'{values}' is not a table", dataclasses.replace(place, option=f"layer.{name}"), LAYER_ADVICE)
     problems.raise_if_any()
-    return Config(result, checked_layers)
+    return Config(Options(**checked), checked_layers)
 
 
-def _known_options(
-    values: Mapping[str, Any], problems: Collector, place: Location | None, per_layer: bool
+def _checked(
+    values: Mapping[str, Any], problems: Collector, place: Location, layer: str, shadowed: Iterable[str] = ()
 ) -> dict[str, Any]:
+    """The options in `values` that are known and well-valued, those of `layer` when it is not ''; problems at `place`."""
     known: dict[str, Any] = {}
     for name, value in values.items():
         key = name.replace("-", "_")
+        where = dataclasses.replace(place, option=f'layer."{layer}".{name}' if layer else place.file and name)
         if key not in OPTION_FIELDS:
-            problems.add(f"unknown option '{name}'", place, nearest(key, OPTION_FIELDS))
-        elif per_layer and not OPTION_FIELDS[key].metadata["per_layer"]:
-            problems.add(f"option '{name}' holds for the whole network, not for a layer", place)
-        else:
-            known[key] = value
+            advice = LAYER_ADVICE if layer and isinstance(value, Mapping) else nearest(key, OPTION_FIELDS)
+            problems.add(f"unknown option '{name}'", where, advice)
+        elif layer and not OPTION_FIELDS[key].metadata["per_layer"]:
+            advice = "move it to the top of the file, before the first [layer.NAME]"
+            problems.add(f"option '{name}' holds for the whole network, not for a layer", where, advice)
+        elif key in known:
+            problems.add(f"option '{name}' is given twice, with - and with _", where, "keep one of them")
+        elif key not in shadowed:
+            found = Collector()
+            _check(OPTION_FIELDS[key], value, found)
+            if not found.diagnostics:
+                known[key] = value
+            for each in found.diagnostics:
+                placed = where if where.option else each.location
+                problems.diagnostics.append(Diagnostic(each.message, placed, each.advice))
     return known

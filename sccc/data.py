@@ -1,9 +1,10 @@
-"""Data files: an .npz with x and y, or x_test and y_test (x_train and y_train), as a batch that fits a model."""
+"""Data files: an .npz with x_test and y_test (x_train and y_train), or x and y, as a batch that fits a model."""
 
 from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,17 @@ from sccc.ir import Module
 MAX_BYTES = 8 << 30
 """Largest array that is read, in bytes."""
 
+CALIBRATION_SAMPLES = 500
+"""As many samples are calibrated on; more do not change the ranges."""
+
 SPLITS = ("test", "train")
+
+UNREADABLE = (
+    ValueError, TypeError, KeyError, EOFError, OSError, MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What numpy and zipfile raise on a damaged archive."""
+
+HOW_TO_WRITE = "write one with numpy.savez_compressed(path, x=..., y=...)"
 
 
 @dataclass(frozen=True)
@@ -27,71 +38,95 @@ class Data:
 
 
 def load_data(path: str | Path, module: Module, *, split: str = "test", limit: int = 0, need_y: bool = False) -> Data:
-    """Read `x` and `y` (else `x_SPLIT`, `y_SPLIT`) from an .npz and shape x for the module's input.
+    """Read `x_SPLIT` and `y_SPLIT` (else `x` and `y`) from an .npz and shape x for the module's input.
 
     uint8 is scaled by 1/255. `limit` > 0 keeps the first samples. Raises SccError naming what is wrong with the file.
     """
     place = Location(file=str(path))
     with _open(path, place) as archive:
         names = list(archive.files)
-        x_name = next((n for n in ("x", f"x_{split}") if n in names), None)
+        x_name = next((n for n in (f"x_{split}", "x") if n in names), None)
         if x_name is None:
-            raise SccError(f"no 'x' and no 'x_{split}' in the file", place, "it holds: " + ", ".join(names))
+            raise SccError(f"no 'x' and no 'x_{split}' in the file", place, _held(names))
         y_name = "y" if x_name == "x" else f"y_{split}"
         if need_y and y_name not in names:
-            raise SccError(f"no '{y_name}' in the file", place, "accuracy needs the classes; it holds: " + ", ".join(names))
+            raise SccError(f"no '{y_name}' in the file", place, f"accuracy needs the classes; {_held(names)}")
         x = _array(archive, x_name, place)
         y = _array(archive, y_name, place) if y_name in names else None
+    samples = len(x) if x.ndim else 0
+    x = _fit(x, module, x_name, place, limit)
     if y is not None and y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y is not None and (y.ndim != 1 or len(y) != len(x)):
-        raise SccError(f"'{y_name}' has the shape {y.shape}, and '{x_name}' holds {len(x)} samples", place)
-    if limit:
-        x, y = x[:limit], y[:limit] if y is not None else None
-    return Data(_fit(x, module, x_name, place), y)
+    if y is not None and (y.ndim != 1 or len(y) != samples):
+        raise SccError(
+            f"'{y_name}' has the shape {y.shape}, and '{x_name}' holds {samples} samples",
+            place,
+            "one class number per sample is wanted, as from scores.argmax(axis=1)",
+        )
+    return Data(x, y[: len(x)] if y is not None else None)
 
 
 def load_calibration(path: str | Path, module: Module) -> np.ndarray:
-    """Input samples to calibrate on: `x_calib`, else `x_train`, else `x`, else `x_test`; at most 500 of them."""
+    """Input samples to calibrate on: `x_calib`, else `x_train`, `x` or `x_test`; the first `CALIBRATION_SAMPLES` of them."""
     place = Location(file=str(path))
     with _open(path, place) as archive:
         for name in ("x_calib", "x_train", "x", "x_test"):
             if name in archive.files:
-                return _fit(_array(archive, name, place)[:500], module, name, place)
-        raise SccError("no 'x_calib', 'x_train', 'x' or 'x_test' in the file", place, "it holds: " + ", ".join(archive.files))
+                return _fit(_array(archive, name, place), module, name, place, CALIBRATION_SAMPLES)
+        raise SccError("no 'x_calib', 'x_train', 'x' or 'x_test' in the file", place, _held(archive.files))
+
+
+def has_calibration(path: str | Path) -> bool:
+    """Whether a data file has samples of its own for calibration, apart from those to test on."""
+    with _open(path, Location(file=str(path))) as archive:
+        return any(name in archive.files for name in ("x_calib", "x_train"))
+
+
+def _held(names: list[str]) -> str:
+    return "it holds: " + (", ".join(names) or "nothing")
 
 
 def _open(path: str | Path, place: Location) -> np.lib.npyio.NpzFile:
     try:
         archive = np.load(path, allow_pickle=False)
     except OSError as error:
-        raise SccError(f"cannot read the data: {error.strerror or error}", place) from error
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise SccError("not an .npz file", place, "write one with numpy.savez_compressed(path, x=..., y=...)") from error
+        raise SccError(
+            f"cannot read the data: {error.strerror or error}", place, "give the path of an .npz file"
+        ) from error
+    except UNREADABLE as error:
+        raise SccError("not an .npz file, or a damaged one", place, HOW_TO_WRITE) from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise SccError("not an .npz file but a single array", place, "write one with numpy.savez_compressed(path, x=..., y=...)")
+        raise SccError("not an .npz file but a single array", place, HOW_TO_WRITE)
     return archive
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str, place: Location) -> np.ndarray:
-    size = archive.zip.getinfo(name + ".npy").file_size
-    if size > MAX_BYTES:
-        raise SccError(f"'{name}' holds {size} bytes, more than {MAX_BYTES}", place)
     try:
+        size = archive.zip.getinfo(name + ".npy").file_size
+        if size > MAX_BYTES:
+            raise SccError(
+                f"'{name}' holds {size:,} bytes; at most {MAX_BYTES:,} are read", place, "store fewer samples"
+            )
         array = archive[name]
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise SccError(f"'{name}' cannot be read: {error}", place) from error
+    except UNREADABLE as error:
+        pickled = "allow_pickle" in str(error)
+        reason = "it holds pickled Python objects, which are not loaded" if pickled else str(error)
+        raise SccError(f"'{name}' cannot be read: {reason}", place, HOW_TO_WRITE) from error
     if array.dtype.kind not in "biuf":
-        raise SccError(f"'{name}' holds {array.dtype}, and must hold numbers", place)
+        raise SccError(f"'{name}' holds {array.dtype}, and must hold numbers", place, "convert it with .astype")
     return array
 
 
-def _fit(x: np.ndarray, module: Module, name: str, place: Location) -> np.ndarray:
+def _fit(x: np.ndarray, module: Module, name: str, place: Location, limit: int = 0) -> np.ndarray:
+    """The first samples (`limit` > 0) in the shape of the module's input."""
+    if len(module.inputs) != 1:
+        raise SccError(f"module '{module.name}' has {len(module.inputs)} inputs", advice="data is for exactly one")
     (source,) = module.inputs
     assert source.result is not None
     shape = source.result.type.shape
     if x.ndim == 0 or len(x) == 0:
-        raise SccError(f"'{name}' holds no samples", place)
+        raise SccError(f"'{name}' holds no samples", place, "its first axis counts the samples")
+    x = x[:limit] if limit else x
     if math.prod(x.shape[1:]) != math.prod(shape):
         raise SccError(
             f"a sample of '{name}' has the shape {x.shape[1:]}, and the model's input '{source.attributes['name']}' {shape}",
@@ -103,5 +138,8 @@ def _fit(x: np.ndarray, module: Module, name: str, place: Location) -> np.ndarra
         return x.astype(np.float32) / np.float32(255.0)
     x = x.astype(np.float32 if x.dtype != np.float64 else np.float64)
     if not np.isfinite(x).all():
-        raise SccError(f"'{name}' holds numbers that are not finite", place)
+        bad = int(np.argwhere(~np.isfinite(x))[0][0])
+        raise SccError(
+            f"'{name}' holds numbers that are not finite, first in sample {bad}", place, "remove or replace them"
+        )
     return x

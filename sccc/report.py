@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sccc.cost import Cost, bill
 from sccc.ir import Module
 from sccc.ops.registry import REQUIRED, Op
 
+PIPED_WIDTH = 1000
+"""Columns where there is no terminal. Tables take what they need of it."""
 
-def console() -> Console:
-    """Plain text when piped; 150 columns then, so that tables do not break."""
-    plain = Console(highlight=False, soft_wrap=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=150)
+
+def console(*, stderr: bool = False) -> Console:
+    """Plain text when piped, and as wide as it needs to be, so that tables do not break."""
+    screen = Console(highlight=False, stderr=stderr)
+    return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, width=PIPED_WIDTH)
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]], *, footer: list[Any] | None = None) -> Table:
@@ -25,17 +29,18 @@ def table(title: str, columns: list[str], rows: list[list[Any]], *, footer: list
     result = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", show_footer=footer is not None)
     for i, name in enumerate(columns):
         numeric = bool(rows) and isinstance(rows[0][i], int | float)
-        result.add_column(name, justify="right" if numeric else "left", footer=_cell(footer[i]) if footer else "", no_wrap=True)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        result.add_column(name, justify=justify, footer=_cell(footer[i]) if footer else "", no_wrap=True)
     for row in rows:
         result.add_row(*(_cell(cell) for cell in row))
     return result
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    """As Text, in which rich sees no markup: names are the user's."""
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    return text.replace("[", r"\[")
+        return Text(f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}")
+    return Text(f"{value:,}" if isinstance(value, int) else str(value))
 
 
 def bill_rows(module: Module) -> dict[str, Any]:
@@ -72,22 +77,25 @@ def bill_table(module: Module) -> Table:
     data = bill_rows(module)
     columns = ["name", "encoding", "style", "source", "sources", "sngs", "products", "gates", "flipflops", "cycles"]
     rows = [[layer[c] for c in columns] for layer in data["layers"]]
-    headings = ["layer", "encoding (x, w)", "style", "source", "sources", "SNGs", "products", "gates", "flip-flops", "cycles"]
+    headings = [
+        "layer",
+        "encoding (x, w)",
+        "style",
+        "source",
+        "sources",
+        "SNGs",
+        "products",
+        "gates",
+        "flip-flops",
+        "cycles",
+    ]
     footer = ["total", "", "", "", *(data[c] for c in columns[4:])]
     return table("", headings, rows, footer=footer)
 
 
-def write_json(path: str, data: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all; - is standard output."""
-    from pathlib import Path
-
-    from sccc.files import write_files
-
-    text = json.dumps(data, indent=2) + "\n"
-    if path == "-":
-        print(text, end="")
-    else:
-        write_files({Path(path): text})
+def json_text(data: dict[str, Any]) -> str:
+    """Results as JSON."""
+    return json.dumps(data, indent=2) + "\n"
 
 
 def dot(module: Module) -> str:

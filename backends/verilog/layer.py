@@ -44,21 +44,25 @@ def bus_width(kind: Type) -> int:
 
 @dataclass
 class LayerModule:
-    """An emitted layer: its text, library modules used, and the Verilog name of each value inside it."""
+    """An emitted layer: its text, library modules used, and the Verilog name of each value inside it.
+
+    `ports` are the names of the output ports; an input's is its signal.
+    """
 
     name: str
     text: str
     used: dict[str, str]
     signals: dict[Value, str]
     inputs: list[Value]
-    outputs: list[Value]
+    ports: dict[Value, str]
 
 
 @dataclass
 class LayerEmitter:
-    """Collects the text of one layer module."""
+    """Collects the text of one layer module. `modules` hands out the names of modules, of this one too."""
 
     name: str
+    modules: Names
     ops: list[Operation]
     outputs: list[Value]
     length: int
@@ -70,8 +74,7 @@ class LayerEmitter:
     signs: dict[Value, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ports = ("clk", "rst", "go", "running", "t", "done")
-        self.names = Names((*ports, self.name))
+        self.names = Names(("clk", "rst", "go", "running", "t", "done", "window"))
         inside = {op.result for op in self.ops}
         self.inputs = list(dict.fromkeys(v for op in self.ops for v in op.operands if v not in inside))
 
@@ -83,7 +86,8 @@ class LayerEmitter:
             self.signals[value] = self.names.make(value.name, value.name)
         for op in self.ops:
             self._emit_op(op)
-        ports = self._ports()
+        outputs = {value: self.names.make(f"{self.signals[value]}_out") for value in self.outputs}
+        ports = self._ports(outputs)
         self.use("sccc_window", library.WINDOW)
         window = (
             f"  sccc_window #(.LENGTH({self.length}), .T_BITS({self.time_bits})) window (\n"
@@ -94,19 +98,19 @@ class LayerEmitter:
             [*head, "  wire running;", f"  wire [{self.time_bits - 1}:0] t;", window, *self.lines, "endmodule", ""]
         )
         return LayerModule(
-            self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, self.outputs
+            self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, outputs
         )
 
     def _sources(self) -> list[Random]:
         return [op.result.type for op in self.ops if op.name == "sc.source"] or [Random((), 1)]  # type: ignore[union-attr, misc]
 
-    def _ports(self) -> list[str]:
+    def _ports(self, outputs: Mapping[Value, str]) -> list[str]:
         ports = ["  input  wire clk", "  input  wire rst", "  input  wire go", "  output wire done"]
         for value in self.inputs:
             ports.append(f"  input  wire [{bus_width(value.type) - 1}:0] {self.signals[value]}")
-        for value in self.outputs:
-            ports.append(f"  output wire [{bus_width(value.type) - 1}:0] {self.signals[value]}_out")
-            self.lines.append(f"  assign {self.signals[value]}_out = {self.signals[value]};")
+        for value, port in outputs.items():
+            ports.append(f"  output wire [{bus_width(value.type) - 1}:0] {port}")
+            self.lines.append(f"  assign {port} = {self.signals[value]};")
         return ports
 
     def use(self, name: str, text: str) -> str:
@@ -196,7 +200,7 @@ class LayerEmitter:
             module = self.use("sccc_split_levels", library.SPLIT_LEVELS)
             magnitude = self.wire(op.result, "_magnitude", lanes * (bits + 1))
             sign = self.wire(op.result, "_sign", lanes)
-            self.lines.append(f"  {module} #(.LANES({lanes}), .BITS({bits})) {name}_split (")
+            self.lines.append(f"  {module} #(.LANES({lanes}), .BITS({bits})) {self.names.make(f'{name}_split')} (")
             self.lines.append(f"    .level({source}), .sign({sign}), .magnitude({magnitude})\n  );")
             self.signs[op.result], source = sign, magnitude
         numbers = self._random(random, lanes)
@@ -205,7 +209,7 @@ class LayerEmitter:
         else:
             module = self.use("sccc_sng_lanes", library.sng_lanes())
         self.lines.append(
-            f"  {module} #(.LANES({lanes}), .BITS({bits})) {name}_sng (.level({source}), .random({numbers}), .bits({name}));"
+            f"  {module} #(.LANES({lanes}), .BITS({bits})) {self.names.make(f'{name}_sng')} (.level({source}), .random({numbers}), .bits({name}));"
         )
 
     def _random(self, random: Value, lanes: int) -> str:
@@ -241,7 +245,7 @@ class LayerEmitter:
             f"    .LEVELS({packed(streams.levels, bits + 1)}),",
             f"    .MASKS({packed(streams.masks, bits)}),",
             f"    .SOURCE({packed(streams.sources, index)})",
-            f"  ) {name}_sng (.random({self.signals[random]}), .streams({name}));",
+            f"  ) {self.names.make(f'{name}_sng')} (.random({self.signals[random]}), .streams({name}));",
         ]
         return streams, name
 
@@ -257,7 +261,7 @@ class LayerEmitter:
         counts: list[str] = []
         signs = f", .xs({self._signs(x)})" if x.type.encoding is Encoding.SIGNED else ""
         for j in range(op.result.type.lanes):
-            module = f"{self.name}_neuron_{j}"
+            module = self.modules.make(f"{self.name}_neuron_{j}")
             origin = f"output {j} of {comment(op.origin) or self.name}"
             each = neuron(product, streams, j)
             self.neurons.append(neuron_module(module, origin, each, x, len(streams.levels), width))
@@ -265,7 +269,7 @@ class LayerEmitter:
                 self.use(popcount_name(lanes), popcount_module(lanes))
             counts.append(self.names.make(f"{op.result.name}_{j}"))
             self.lines.append(f"  wire [{width - 1}:0] {counts[j]};")
-            self.lines.append(f"  {module} neuron_{j} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));")
+            self.lines.append(f"  {module} {self.names.make(f'neuron_{j}')} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));")
         rows = [", ".join(counts[::-1][i : i + 8]) for i in range(0, len(counts), 8)]
         self.lines.append(f"  assign {name} = {{\n    " + ",\n    ".join(rows) + "\n  };")
 
@@ -283,7 +287,9 @@ class LayerEmitter:
         name = self.signals[op.result] = self.wire(op.result)
         own = {p: values[p] for p in library.fsm_parameters(op.name)}
         width = parameter_width(own)
-        parameters = {"LANES": lanes, "W": signed_width(lowest, highest), "CW": lane_width(count.type), "PW": width}
+        bits = signed_width(lowest, highest)
+        parameters = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
+        parameters["START"] = _per_lane(np.asarray(definition.cell.initial.evaluate(values)), bits, lanes)
         parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
         ports = {"clk": "clk", "go": "go", "running": "running", "count": self.signals[count]}
         ports["bits" if definition.cell.out is not None else "states"] = name
@@ -335,7 +341,7 @@ class LayerEmitter:
         width, entry = lane_width(address.type), lane_width(op.result.type)
         table = np.asarray(op.attributes["table"])
         entries = [sign_magnitude(int(v), op.result.type) for v in table]
-        module = f"{self.name}_{self.names.make('lookup')}"
+        module = self.modules.make(f"{self.name}_lookup")
         text = library.lookup_module(module, op.result.type.lanes, address.type.lo, entries, width, entry)
         self.neurons.append(text)
         comb = self.wire(op.result, "_next")

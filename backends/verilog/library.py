@@ -46,7 +46,8 @@ endmodule
 """
 
 LFSR = """\
-// LANES Fibonacci LFSRs, loaded with SEEDS when a window starts; the most significant bits are the random numbers.
+// LANES Fibonacci LFSRs with the zero state inserted, loaded with SEEDS when a window starts; their most significant
+// bits are the random numbers.
 module sccc_lfsr #(
   parameter LANES = 1,
   parameter WIDTH = 16,
@@ -65,7 +66,10 @@ module sccc_lfsr #(
   reg [LANES*BITS-1:0]  all;
   always @* begin
     for (i = 0; i < LANES; i = i + 1) begin
-      following[i*WIDTH +: WIDTH] = {state[i*WIDTH +: WIDTH-1], ^(state[i*WIDTH +: WIDTH] & TAPS)};
+      following[i*WIDTH +: WIDTH] = {
+        state[i*WIDTH +: WIDTH-1],
+        (^(state[i*WIDTH +: WIDTH] & TAPS)) ^ (state[i*WIDTH +: WIDTH-1] == {WIDTH-1{1'b0}})
+      };
       all[i*BITS +: BITS] = state[i*WIDTH + WIDTH - BITS +: BITS];
     end
     random = all;
@@ -207,8 +211,9 @@ def _compute(name: str, expr: Expr) -> tuple[list[str], list[str]]:
     return [*names, name], [*statements, f"      {name}_v = {_render(replace_parts(expr, parts))};"]
 
 
-def _parameters(names: list[str]) -> str:
-    return ",\n".join(f"  parameter [LANES*PW-1:0] {name.upper()} = 0" for name in names)
+def _parameters(names: list[str]) -> list[str]:
+    text = ",\n".join(f"  parameter [LANES*PW-1:0] {name.upper()} = 0" for name in names)
+    return [text] if text else []
 
 
 def _load(name: str, bus: str, width: str) -> str:
@@ -216,17 +221,19 @@ def _load(name: str, bus: str, width: str) -> str:
 
 
 def fsm_parameters(op_name: str) -> list[str]:
-    """The integer parameters of an op's state machine, by the names of its attributes."""
+    """The integers that an op's state machine reads in every cycle, by the names of its attributes."""
     fsm = REGISTRY[op_name].cell
     assert isinstance(fsm, Fsm)
-    exprs = [fsm.initial, fsm.step, fsm.next] + ([fsm.out] if fsm.out else [])
+    exprs = [fsm.step, fsm.next] + ([fsm.out] if fsm.out else [])
     return sorted(set().union(*(e.variables() for e in exprs)) - {"state", "step", "count"})
 
 
 def fsm_module(op_name: str) -> str:
     """A state machine op as a module, all lanes.
 
-    Parameters: LANES, W (bits of a state), CW (bits of a count), PW (bits of a parameter) and the op's own, packed.
+    Parameters: LANES, W (bits of a state), CW (bits of a count), PW (bits of one of the op's own parameters) and, packed,
+    START (the states that a window starts with) and the op's own. START is no expression in an always block: without an
+    event before the first `go`, a simulator would not have evaluated it yet.
     """
     definition = REGISTRY[op_name]
     fsm = definition.cell
@@ -235,10 +242,10 @@ def fsm_module(op_name: str) -> str:
     moore = fsm.out is not None and "step" not in fsm.out.variables()
     names, statements = ["state", "count", *parameters], [_load("state", "state", "W"), _load("count", "count", "CW")]
     statements += [_load(p, p.upper(), "PW") for p in parameters]
-    for name, expr in (("start", fsm.initial), ("step", fsm.step), ("next", fsm.next)):
+    for name, expr in (("step", fsm.step), ("next", fsm.next)):
         more, lines = _compute(name, expr)
         names, statements = names + more, statements + lines
-    statements += ["      loaded[i*W +: W] = start_v[W-1:0];", "      following[i*W +: W] = next_v[W-1:0];"]
+    statements += ["      following[i*W +: W] = next_v[W-1:0];"]
     if fsm.out is not None:
         statements.append(f"      ones[i] = {_render(fsm.out)};")
     out = (
@@ -247,22 +254,22 @@ def fsm_module(op_name: str) -> str:
         else f"  output {'wire' if moore else 'reg '} [LANES-1:0]    bits"
     )
     head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
-    head += ["  parameter W  = 8,", "  parameter CW = 8,", "  parameter PW = 8" + ("," if parameters else "")]
-    head += [_parameters(parameters), ") (", "  input  wire                clk,", "  input  wire                go,"]
+    head += ["  parameter W  = 8,", "  parameter CW = 8,", "  parameter PW = 8,"]
+    head += ["  parameter [LANES*W-1:0] START = 0" + ("," if parameters else ""), *_parameters(parameters), ") ("]
+    head += ["  input  wire                clk,", "  input  wire                go,"]
     head += ["  input  wire                running,", "  input  wire [LANES*CW-1:0] count,", out, ");"]
     head += ["  localparam EW = (W > CW ? (W > PW ? W : PW) : (CW > PW ? CW : PW)) + 2;"]
-    head += _literals(*(e for e in (fsm.initial, fsm.step, fsm.next, fsm.out) if e is not None))
+    head += _literals(*(e for e in (fsm.step, fsm.next, fsm.out) if e is not None))
     head += [
         "  integer i;",
         "  reg [LANES*W-1:0] state;",
-        "  reg [LANES*W-1:0] loaded;",
         "  reg [LANES*W-1:0] following;",
     ]
     head += (["  reg [LANES-1:0] ones;"] if fsm.out is not None else []) + _variables(dict.fromkeys(names))
     body = ["  always @* begin", "    for (i = 0; i < LANES; i = i + 1) begin", *statements, "    end", "  end"]
     body += [
         "  always @(posedge clk) begin",
-        "    if (go) state <= loaded;",
+        "    if (go) state <= START;",
         "    else if (running) state <= following;",
         "  end",
     ]
@@ -272,7 +279,7 @@ def fsm_module(op_name: str) -> str:
         body.append("  assign bits = ones;")
     else:
         body.append("  always @(posedge clk) if (running) bits <= ones;")
-    return "\n".join(line for line in [*head, *body, "endmodule", ""] if line or line == "")
+    return "\n".join([*head, *body, "endmodule", ""])
 
 
 def module_name(op_name: str) -> str:
@@ -298,7 +305,7 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
     statements += [_load(p, p.upper(), "PW") for p in parameters] + lines
     statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
     head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
-    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", _parameters(parameters), ") ("]
+    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", *_parameters(parameters), ") ("]
     head += [f"  input  wire [LANES*IW-1:0] {integer},", *(f"  input  wire [LANES-1:0]    {b}," for b in bits)]
     head += [
         "  output reg  [LANES*OW-1:0] result",

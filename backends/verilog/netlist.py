@@ -30,6 +30,10 @@ class Observable:
     lanes: int
     width: int
 
+    def __str__(self) -> str:
+        """The value's name in the IR, or that of the port."""
+        return f"%{self.value.name}" if "." in self.path else f"port {self.path}"
+
 
 @dataclass(frozen=True)
 class Netlist:
@@ -49,8 +53,10 @@ def emit_netlist(module: Module) -> Netlist:
     """Emit a module as Verilog-2005. Raises SccError when it is not a verified chain of hardware ops."""
     verify(module)
     _require_hardware(module)
-    names = Names(("clk", "rst", "start", "valid", "ready"))
+    own = [f"{wire}_{number}" for number in range(len(layer_ops(module))) for wire in ("go", "done", "follow", "layer")]
+    names = Names(("clk", "rst", "start", "valid", "ready", "held", *own))
     top = names.make(module.name, module.name)
+    names.make(f"{top}_tb")  # the testbench's
     (source,), (sink,) = module.inputs, module.outputs
     assert source.result is not None
     result = sink.operands[0]
@@ -59,10 +65,11 @@ def emit_netlist(module: Module) -> Netlist:
     input_port = names.make(str(source.attributes["name"]), str(source.attributes["name"]))
     output_port = names.make(str(sink.attributes["name"]), str(sink.attributes["name"]))
     header = _header(module, source, sink, input_port, output_port, plan, names, layers)
-    body = _top(top, source.result, result, input_port, output_port, plan, layers)
+    body = _top(top, source.result, result, input_port, output_port, plan, layers, names)
     used: dict[str, str] = {}
     for layer in layers.values():
         used.update(layer.used)
+    observables = (*_observables(layers, plan), _at_port(result, output_port, plan))
     text = "\n".join(
         [
             header,
@@ -75,7 +82,7 @@ def emit_netlist(module: Module) -> Netlist:
             "",
         ]
     )
-    return Netlist(text, top, source.result, input_port, result, output_port, plan, _observables(layers, plan))
+    return Netlist(text, top, source.result, input_port, result, output_port, plan, observables)
 
 
 def _require_hardware(module: Module) -> None:
@@ -100,7 +107,7 @@ def _emit_layers(module: Module, names: Names, top: str) -> dict[str, LayerModul
             (op.result.type.length for op in ops if op.result and isinstance(op.result.type, Count | Stream)), 1
         )
         origin = next((op.origin for op in ops if op.origin), "")
-        emitter = LayerEmitter(names.make(f"{top}_{name}", origin or name), ops, outputs, length, origin)
+        emitter = LayerEmitter(names.make(f"{top}_{name}", origin or name), names, ops, outputs, length, origin)
         layers[name] = emitter.emit()
     return layers
 
@@ -113,20 +120,21 @@ def _top(
     output_port: str,
     plan: Schedule,
     layers: dict[str, LayerModule],
+    names: Names,
 ) -> str:
     lines = [f"module {top} (", "  input  wire clk,", "  input  wire rst,", "  input  wire start,"]
     lines += [f"  input  wire [{bus_width(source.type) - 1}:0] {input_port},", "  output wire valid,"]
     lines += [f"  output wire [{bus_width(result.type) - 1}:0] {output_port}", ");"]
     signal = {source: input_port}
     for number, (name, layer) in enumerate(layers.items()):
-        for value in layer.outputs:
-            signal[value] = f"net_{number}_{value.name}" if value.name.isidentifier() else f"net_{number}"
+        for value in layer.ports:
+            signal[value] = names.make(f"net_{number}_{value.name}")
             lines.append(f"  wire [{bus_width(value.type) - 1}:0] {signal[value]};")
         lines += [f"  wire go_{number};", f"  wire done_{number};"]
         lines += _go(number, plan, name, list(layers))
         ports = [".clk(clk)", ".rst(rst)", f".go(go_{number})", f".done(done_{number})"]
         ports += [f".{layer.signals[v]}({signal[v]})" for v in layer.inputs]
-        ports += [f".{layer.signals[v]}_out({signal[v]})" for v in layer.outputs]
+        ports += [f".{port}({signal[value]})" for value, port in layer.ports.items()]
         lines.append(f"  {layer.name} layer_{number} (\n    " + ",\n    ".join(ports) + "\n  );")
     last = len(layers) - 1
     if isinstance(result.type, Level):
@@ -161,6 +169,14 @@ def _observables(layers: dict[str, LayerModule], plan: Schedule) -> tuple[Observ
                     Observable(value, path, plan.first_cycle(value), cycles, value.type.lanes, lane_width(value.type))
                 )
     return tuple(found)
+
+
+def _at_port(result: Value, port: str, plan: Schedule) -> Observable:
+    """The output port, while `valid` is high (streams and counts: during their window)."""
+    kind = result.type
+    if isinstance(kind, Stream | Count):
+        return Observable(result, port, plan.first_cycle(result), kind.length, kind.lanes, lane_width(kind))
+    return Observable(result, port, plan.latency, 1, kind.lanes, lane_width(kind))
 
 
 def _header(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sccc.backends.verilog.layer import bus_width, sign_magnitude
+from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.netlist import Netlist, Observable
 
 from sccc.types import Encoding, Level, Type
@@ -33,7 +34,9 @@ def emit_testbench(netlist: Netlist, stem: str, inputs: np.ndarray, expected: di
     files = {f"{stem}_input.hex": hex_words(inputs[:, :, None], netlist.input_value.type)}
     checks, memories = [], []
     for number, seen in enumerate(netlist.observables):
-        values = expected[seen.value.name].reshape(samples, seen.lanes, seen.cycles)
+        # What does not depend on the input (the stream of a bias) has been recorded once, for all samples.
+        recorded = expected[seen.value.name]
+        values = np.broadcast_to(recorded.reshape(len(recorded), seen.lanes, seen.cycles), (samples, seen.lanes, seen.cycles))
         file = f"{stem}_expected_{number}.hex"
         files[file] = hex_words(values, seen.value.type)
         memories.append(_memory(number, seen, file, samples))
@@ -73,20 +76,13 @@ def hex_words(values: np.ndarray, kind: Type) -> str:
     return "\n".join(row.tobytes().hex()[-digits:] for row in packed) + "\n"
 
 
-def unpack_word(word: str, kind: Type) -> list[int | None]:
-    """The lanes' values in a word of hex as the testbench prints it; None where it holds x or z."""
+def unpack_word(word: str, kind: Type) -> list[tuple[str, int | None]]:
+    """Each lane of a word in binary as the testbench prints it: its bits, and its value; None where there is x or z."""
     from sccc.backends.verilog.layer import lane_width
 
-    width, lanes = lane_width(kind), kind.lanes
-    digits = word.strip().lower()
-    known = int("".join(c if c in "0123456789abcdef" else "0" for c in digits), 16)
-    unknown = int("".join("0" if c in "0123456789abcdef" else "f" for c in digits), 16)
-    mask = (1 << width) - 1
-    result: list[int | None] = []
-    for lane in range(lanes):
-        raw = known >> (lane * width) & mask
-        result.append(None if unknown >> (lane * width) & mask else _number(raw, width, kind))
-    return result
+    width, word = lane_width(kind), word.strip().lower()
+    lanes = [word[len(word) - width * (lane + 1) : len(word) - width * lane] for lane in range(kind.lanes)]
+    return [(bits, None if set(bits) - {"0", "1"} else _number(int(bits, 2), width, kind)) for bits in lanes]
 
 
 def _number(raw: int, width: int, kind: Type) -> int:
@@ -103,7 +99,7 @@ def _number(raw: int, width: int, kind: Type) -> int:
 def _memory(number: int, seen: Observable, file: str, samples: int) -> str:
     width = seen.lanes * seen.width
     return (
-        f"  // %{seen.value.name}\n"
+        f"  // {comment(str(seen))}\n"
         f"  reg [{width - 1}:0] expected_{number} [0:{samples * seen.cycles - 1}];\n"
         f'  initial $readmemh("{file}", expected_{number});'
     )
@@ -122,7 +118,7 @@ def _check(number: int, seen: Observable) -> str:
                   expected_{number}[sample * {seen.cycles} + position][lane * {seen.width} +: {seen.width}])
                 mismatches = mismatches + 1;
             if (reported < {REPORTED_MISMATCHES})
-              $display("MISMATCH {number} sample %0d cycle %0d got %h expected %h", sample, position,
+              $display("MISMATCH {number} sample %0d cycle %0d got %b expected %b", sample, position,
                        dut.{seen.path}, expected_{number}[sample * {seen.cycles} + position]);
             reported = reported + 1;
           end

@@ -103,7 +103,11 @@ REGISTRY.add(
         ("count",),
         lambda op, count: count * op.operands[0].type.length + op.attributes["initial"],  # type: ignore[attr-defined]
         _infer_accumulate,
-        {"initial": Attr("tensor", "integer start values, one per lane", 0), "layer": LAYER_ATTR},
+        {
+            "initial": Attr("tensor", "integer start values, one per lane", 0),
+            "scale": Attr("tensor", "the real number that a total of 1 stands for, for all lanes or per lane", 1.0),
+            "layer": LAYER_ATTR,
+        },
         cell=Fsm(
             initial=Var("initial"),
             step=Var("state") + Var("count"),

@@ -122,7 +122,11 @@ REGISTRY.add(
         ("x",),
         lambda op, x: x @ np.asarray(op.attributes["weight"]).T + op.attributes["bias"],
         infer_dense,
-        {"weight": Attr("tensor", "[outputs, inputs]"), "bias": Attr("tensor", "[outputs]", 0.0)},
+        {
+            "weight": Attr("tensor", "[outputs, inputs]"),
+            "bias": Attr("tensor", "[outputs]", 0.0),
+            "range": Attr("float", "real number that an encoded input of 1.0 shall stand for; 0: to be chosen", 0.0),
+        },
     ),
     Op(
         "nn.affine",
@@ -185,7 +189,10 @@ REGISTRY.add(
         ("x",),
         lambda op, x: x.reshape(len(x), *op.attributes["shape"]),
         _infer_reshape,
-        {"shape": Attr("ints", "new shape without the batch axis")},
+        {
+            "shape": Attr("ints", "new shape without the batch axis"),
+            "range": Attr("float", "as in nn.dense, for the layer behind", 0.0),
+        },
     ),
     Op(
         "nn.transpose",

@@ -73,7 +73,12 @@ def source_lanes(op: Operation) -> list[sources.Source]:
         return [sources.ramp(bits) for _ in index]
     if kind == "scrambled":
         return [sources.scrambled(bits, i) for i in index]
-    return [sources.lfsr(bits, op.attributes["width"], i) for i in index]
+    return [sources.lfsr(bits, lfsr_width(op), i) for i in index]
+
+
+def lfsr_width(op: Operation) -> int:
+    """Register bits of an LFSR source."""
+    return int(op.attributes["width"] or max(3, op.attributes["bits"]))
 
 
 def _infer_source(op: Operation) -> Type:
@@ -87,7 +92,7 @@ def _infer_source(op: Operation) -> Type:
         raise refuse(
             op, f"there are Sobol dimensions 0 .. {sources.SOBOL_DIMENSIONS - 1}", "use kind scrambled for more"
         )
-    if a["kind"] == "lfsr" and not max(3, bits) <= a["width"] <= 32:
+    if a["kind"] == "lfsr" and not max(3, bits) <= lfsr_width(op) <= 32:
         raise refuse(op, f"an LFSR's width must lie in {max(3, bits)} .. 32, and is {a['width']}")
     return Random(index.shape, bits)
 
@@ -149,7 +154,7 @@ REGISTRY.add(
         {
             "kind": Attr("str", "sobol, ramp, lfsr or scrambled"),
             "index": Attr("tensor", "Sobol dimension, seed or number; a scalar is shared by all lanes", 0),
-            "width": Attr("int", "register bits of an LFSR", 16),
+            "width": Attr("int", "register bits of an LFSR; 0: as many as `bits`, at least 3", 0),
             "bits": BITS_ATTR,
             "layer": LAYER_ATTR,
         },

@@ -1,0 +1,237 @@
+"""Patterns of operations that one kernel computes: a dot product with the state machine that reads its count.
+
+A sum over the window (a machine whose state only adds the count up) takes the totals kernel; any other machine, also
+behind an `sc.offset`, the window kernel. A count that is traced or that others read has a kernel of its own, and its
+machine goes through the reference functions, as does all with weights that are not constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sccc.backends.simulator import layouts
+from sccc.backends.simulator.flips import flip_packed
+from sccc.backends.simulator.layouts import BitTable
+from sccc.backends.simulator.products import Plan
+from sccc.backends.simulator.render import to_python
+from sccc.backends.simulator.steps import Batch, Builder, Step, evaluate_comb, result_type
+from sccc.backends.simulator.streams import BlockStream, StreamValue, TableStream, fresh_key
+from sccc.backends.simulator.totals import weight_rows, window_totals
+from sccc.backends.simulator.window import Counter, Machine, last_states, weight_blocks
+from sccc.cells import Comb, CountCell, Fsm
+from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
+from sccc.ops.arithmetic import product_of
+from sccc.types import Count, Stream
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """dot -> (offset ->) machine."""
+
+    dot: Operation
+    offset: Operation | None
+    machine: Operation
+
+    @property
+    def absorbed(self) -> list[Operation]:
+        return [self.dot] if self.offset is None else [self.dot, self.offset]
+
+
+def find_patterns(module: Module, static: set[Value], traced: set[Value]) -> list[Pattern]:
+    """The patterns of a module that kernels can compute."""
+    uses = module.uses()
+    found = []
+    for op in module:
+        if not isinstance(REGISTRY[op.name].cell, Fsm) or op.result in static:
+            continue
+        chain = _chain(op, static)
+        if chain is None:
+            continue
+        pattern = Pattern(chain[-1], chain[0] if len(chain) == 2 else None, op)
+        inner = [part.result for part in chain]
+        private = all(len(uses[v]) == 1 and v not in traced for v in inner if v is not None)
+        x, w = pattern.dot.operands
+        if private and w in static and x not in static:
+            found.append(pattern)
+    return found
+
+
+def _chain(machine: Operation, static: set[Value]) -> list[Operation] | None:
+    """The operations between a machine and a dot product, that one last; None when they are other ones."""
+    above = machine.operands[0].op
+    assert above is not None
+    if isinstance(REGISTRY[above.name].cell, CountCell):
+        return [above]
+    if isinstance(REGISTRY[above.name].cell, Comb) and above.operands and all(v in static for v in above.operands[1:]):
+        dot = above.operands[0].op
+        if dot is not None and isinstance(REGISTRY[dot.name].cell, CountCell) and _adds_constant(above):
+            return [above, dot]
+    return None
+
+
+def _adds_constant(offset: Operation) -> bool:
+    """Whether an operation adds something to its count that does not depend on the count: equal differences say so."""
+    cell, definition = REGISTRY[offset.name].cell, REGISTRY[offset.name]
+    assert isinstance(cell, Comb)
+    name = definition.operands[0]
+    others = sorted(cell.result.variables() - {name})
+    for case in range(1 << min(len(others), 10)):
+        env = {variable: case >> i & 1 for i, variable in enumerate(others)}
+        made = [int(cell.result.evaluate({**env, name: count})) for count in (-7, 0, 5, 12)]
+        if [value - made[0] for value in made] != [0, 7, 12, 19]:
+            return False
+    return True
+
+
+def fused_step(builder: Builder, pattern: Pattern) -> Step:
+    """The step that computes a pattern. Its constant operands must be in `builder.static`."""
+    cell = REGISTRY[pattern.machine.name].cell
+    assert isinstance(cell, Fsm)
+    run = _sum_step(builder, pattern) if only_adds(pattern.machine, cell) else _machine_step(builder, pattern, cell)
+    x = pattern.dot.operands[0]
+    kind = result_type(pattern.machine)
+    out = 0.2 * kind.lanes * kind.length if isinstance(kind, Stream) else 0.0
+    assert isinstance(x.type, Stream)
+    return Step(pattern.machine, run, [x], 0.3 * x.type.lanes * x.type.length + out + 40.0 * kind.lanes)
+
+
+def count_step(builder: Builder, dot: Operation) -> Step:
+    """The step of a dot product with constant weights whose count is wanted itself, in every cycle."""
+    assert dot.result is not None and isinstance(dot.result.type, Count)
+    kind, key = dot.result.type, fresh_key()
+    plan = Plan(product_of(dot))
+    w = builder.static[dot.operands[1]]
+    weights = weight_blocks(plan, w, np.zeros((1, 1), dtype=np.int64), layouts.Scratch(), key)
+    counter = Counter(plan, kind.lo >= -(1 << 31) and kind.hi < (1 << 31))
+    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+
+    def run(batch: Batch) -> np.ndarray:
+        x, scratch = builder.value(batch, dot.operands[0]), batch.scratch
+        if flipper is None:
+            made = x.blocks(layouts.block_size(batch.samples), scratch, (key, "x"))
+            return counter.run(made, x.signs, weights, x.samples)
+        parts = []
+        for s in range(batch.samples):
+            data, flipped = flipper.sample(x, batch, s)
+            changed = weights.with_bits(flipped.weight_blocks(scratch, (key, "flipped")))
+            parts.append(counter.run(data.blocks(1, scratch, (key, "x")), data.signs, changed, 1))
+        return np.concatenate(parts)
+
+    x = dot.operands[0].type
+    return Step(dot, run, [dot.operands[0]], (0.3 * x.lanes + 16.0 * kind.lanes) * kind.length)
+
+
+def takes_count_step(dot: Operation, static: Mapping[Value, Any]) -> bool:
+    """Whether an operation is a dot product of varying data with constant weights."""
+    if not isinstance(REGISTRY[dot.name].cell, CountCell):
+        return False
+    x, w = dot.operands
+    return w in static and x not in static
+
+
+def only_adds(op: Operation, cell: Fsm) -> bool:
+    """Whether a machine is the sum of its count over the window."""
+    count = REGISTRY[op.name].operands[0]
+    sums = (f"(state + {count})", f"({count} + state)")
+    following = cell.next.substitute({"step": cell.step})
+    return cell.out is None and to_python(following) in sums
+
+
+def _extra(builder: Builder, pattern: Pattern) -> np.ndarray:
+    """What an offset adds in each cycle, int64 [cycles, m]; zeros [1, 1] without one."""
+    op = pattern.offset
+    if op is None or op.result is None:
+        return np.zeros((1, 1), dtype=np.int64)
+    cell = REGISTRY[op.name].cell
+    assert isinstance(cell, Comb)
+    x = pattern.dot.operands[0].type
+    assert isinstance(x, Stream)
+    nothing = np.zeros((1, op.result.type.lanes, x.length), dtype=np.int64)
+    operands = [nothing, *(builder.static[v] for v in op.operands[1:])]
+    return np.ascontiguousarray(np.broadcast_to(evaluate_comb(op, cell.result, operands), nothing.shape)[0].T)
+
+
+def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
+    dot, op = pattern.dot, pattern.machine
+    plan, key = Plan(product_of(dot)), fresh_key()
+    w = builder.static[dot.operands[1]]
+    weights = weight_rows(plan, w, layouts.Scratch(), key)
+    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    parameters = REGISTRY[op.name].parameters(op)
+    cell = REGISTRY[op.name].cell
+    assert isinstance(cell, Fsm)
+    length = weights.length
+    extra = _extra(builder, pattern)
+    start = np.asarray(cell.initial.evaluate(parameters), dtype=np.int64) + extra.sum(axis=0) * (length // len(extra))
+
+    def run(batch: Batch) -> np.ndarray:
+        x = builder.value(batch, dot.operands[0])
+        scratch = batch.scratch
+        if flipper is None:
+            sums = window_totals(x.rows(scratch, (key, "x")), x.signs, weights, scratch, key)
+            return sums[: x.samples] + start
+        parts = []
+        for s in range(batch.samples):
+            data, flipped = flipper.sample(x, batch, s)
+            changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
+            parts.append(window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1])
+        return np.concatenate(parts) + start
+
+    return run
+
+
+def _machine_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Batch], Any]:
+    dot, op = pattern.dot, pattern.machine
+    definition, kind = REGISTRY[op.name], result_type(op)
+    plan, key = Plan(product_of(dot)), fresh_key()
+    w = builder.static[dot.operands[1]]
+    weights = weight_blocks(plan, w, _extra(builder, pattern), layouts.Scratch(), key)
+    machine = Machine(plan, cell, definition.operands[0], definition.parameters(op), kind.lanes)
+    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+
+    def run(batch: Batch) -> Any:
+        x = builder.value(batch, dot.operands[0])
+        scratch = batch.scratch
+        if flipper is None:
+            size = layouts.block_size(batch.samples)
+            state, out = machine.run(x.blocks(size, scratch, (key, "x")), x.signs, weights)
+        else:
+            states, outs = [], []
+            for s in range(batch.samples):
+                data, flipped = flipper.sample(x, batch, s)
+                changed = weights.with_bits(flipped.weight_blocks(scratch, (key, "flipped")))
+                last, bits = machine.run(data.blocks(1, scratch, (key, "x")), data.signs, changed)
+                states.append(last)
+                outs.append(bits)
+            state, out = np.concatenate(states), np.concatenate(outs)
+        return BlockStream(kind, out, batch.samples) if isinstance(kind, Stream) else last_states(state, batch.samples)
+
+    return run
+
+
+class Flipper:
+    """Makes the flipped operands of a dot product with constant weights, sample by sample."""
+
+    def __init__(self, builder: Builder, dot: Operation, w: StreamValue) -> None:
+        assert builder.flips is not None
+        self.flips, self.number, self.w = builder.flips, builder.number[dot], w
+        index, table = w.table()
+        self.packed = table.packed[index[0]]
+
+    def sample(self, x: StreamValue, batch: Batch, s: int) -> tuple[StreamValue, StreamValue]:
+        """x and w for sample s of a batch, with their flips."""
+        bits, signs = x.sample(s)
+        data = self._flipped(x.type, layouts.pack(bits), signs, batch.first + s, 0)
+        return data, self._flipped(self.w.type, self.packed, self.w.signs, batch.first + s, 1)
+
+    def _flipped(
+        self, kind: Stream, packed: np.ndarray, signs: np.ndarray | None, sample: int, side: int
+    ) -> StreamValue:
+        drawn = self.flips.draw(sample, self.number, side, kind.lanes, kind.length)
+        table = BitTable(flip_packed(packed, kind.length, drawn), kind.length)
+        return TableStream(kind, np.arange(kind.lanes)[None], table, signs)

@@ -1,0 +1,62 @@
+"""Compiled moves of bits between `layouts`. Importing this module imports numba."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def gather_rows(index, table, out):  # type: ignore[no-untyped-def]
+    """out[b, i*c:(i+1)*c] = table[index[b, i]], c words of the table's dtype."""
+    c = table.shape[1]
+    for b in range(index.shape[0]):
+        for i in range(index.shape[1]):
+            v = index[b, i]
+            for k in range(c):
+                out[b, i * c + k] = table[v, k]
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
+    """64 x 64 bit transposes (Warren, Hacker's Delight 7-3) of table rows uint64 into blocks uint64 [Q, N, K, B]."""
+    groups, cycles, words, size = out.shape
+    samples, lanes = index.shape
+    zero = np.uint64(0)
+    for q in range(groups):
+        a = np.empty((64, size), np.uint64)
+        for word in range(words):
+            for kw in range(table.shape[1]):
+                for i in range(64):
+                    lane = word * 64 + i
+                    for b in range(size):
+                        s = q * size + b
+                        a[i, b] = table[index[s, lane], kw] if lane < lanes and s < samples else zero
+                j = 32
+                mask = np.uint64(0x00000000FFFFFFFF)
+                while j:
+                    shift = np.uint64(j)
+                    k = 0
+                    while k < 64:
+                        for b in range(size):
+                            t = ((a[k, b] >> shift) ^ a[k + j, b]) & mask
+                            a[k + j, b] ^= t
+                            a[k, b] ^= t << shift
+                        k = (k + j + 1) & ~j
+                    j >>= 1
+                    mask ^= mask << np.uint64(j)
+                for t in range(min(64, cycles - kw * 64)):
+                    for b in range(size):
+                        out[q, kw * 64 + t, word, b] = a[t, b]
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def toggle(packed, counts, cycles):  # type: ignore[no-untyped-def]
+    """Flip bits of packed uint8 [lanes, bytes]: in lane k at the next counts[k] of `cycles`."""
+    position = 0
+    for lane in range(counts.shape[0]):
+        row = packed[lane]
+        for _ in range(counts[lane]):
+            t = cycles[position]
+            position += 1
+            row[t >> 3] ^= np.uint8(1 << (t & 7))

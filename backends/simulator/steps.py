@@ -1,0 +1,229 @@
+"""What a module's operations become: steps that are prepared once and run for every batch.
+
+A step is chosen by the *kind of cell* of its operation, and evaluates the cell's own expressions; no operation is known
+here by name. Values are int64 [samples, *lanes] for levels and totals, int64 [samples, lanes, cycles] for counts, a
+`StreamValue` for streams and `Numbers` for random numbers. What does not depend on the input is computed while the
+steps are made, and has samples = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sccc.backends.simulator import reference
+from sccc.backends.simulator.flips import FlipSource, flip_bits
+from sccc.backends.simulator.layouts import Scratch
+from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
+from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
+from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell, Wire
+from sccc.diagnostics import InternalError, SccError
+from sccc.expr import Expr
+from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
+from sccc.ops.arithmetic import product_of
+from sccc.ops.source import input_levels
+from sccc.types import Count, Level, Random, Stream, Total, Type
+
+INPUTS_PER_PIECE = 1 << 14
+"""Real inputs that are converted to levels at a time."""
+
+
+@dataclass
+class Batch:
+    """Samples `first` .. of the data on their way through the steps."""
+
+    first: int
+    inputs: np.ndarray
+    scratch: Scratch
+    values: dict[Value, Any] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass
+class Step:
+    """One operation (or several fused ones) for a batch; `memory` is what it holds, in bytes per sample."""
+
+    op: Operation
+    run: Callable[[Batch], Any]
+    reads: list[Value]
+    memory: float
+
+
+class Builder:
+    """Makes the steps of a module. `packed`: whether SNGs make tables of packed streams (numba) or plain bits."""
+
+    def __init__(self, module: Module, packed: bool, flips: FlipSource | None) -> None:
+        self.module, self.packed, self.flips = module, packed, flips
+        self.static: dict[Value, Any] = {}
+        self.number = {op: i for i, op in enumerate(module.ops)}
+
+    def step(self, op: Operation) -> Step:
+        """The step of one operation. Raises SccError when it has no form in hardware."""
+        cell = REGISTRY[op.name].cell
+        if cell is None:
+            raise SccError(
+                f"{op.name} cannot be simulated as bit streams",
+                op.place(),
+                "compile the module first (map-activations)",
+            )
+        return Step(op, _MAKERS[type(cell)](self, op, cell), list(op.operands), memory_of(op, self.packed))
+
+    def is_static(self, op: Operation) -> bool:
+        return not op.name.endswith(".input") and all(v in self.static for v in op.operands)
+
+    def value(self, batch: Batch, value: Value) -> Any:
+        return self.static[value] if value in self.static else batch.values[value]
+
+
+def _wire(builder: Builder, op: Operation, cell: Wire) -> Callable[[Batch], Any]:
+    if op.operands:
+        return lambda batch: builder.value(batch, op.operands[0])
+    if "levels" in op.attributes:
+        levels = np.asarray(op.attributes["levels"], dtype=np.int64)[None]
+        return lambda batch: levels
+    return lambda batch: _converted(op, batch.inputs)
+
+
+def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
+    """The levels of real inputs, a piece at a time: a piece's intermediate arrays stay in the cache."""
+    height = max(1, INPUTS_PER_PIECE // max(1, inputs[0].size))
+    pieces = []
+    for i in range(0, len(inputs), height):
+        piece = inputs[i : i + height]
+        if np.isnan(piece).any():
+            raise SccError("the data holds nan, which no level stands for", op.place())
+        pieces.append(input_levels(op, piece))
+    return np.concatenate(pieces)
+
+
+def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]:
+    kind = result_type(op)
+    if isinstance(kind, Random):
+        numbers = CombNumbers(op, cell, builder.static[op.operands[0]])
+        return lambda batch: numbers
+    if isinstance(kind, Stream):
+        level, random = op.operands
+        assert isinstance(level.type, Level)
+        generator = Generator(cell.result, level.type, kind, builder.static[random])
+        make = generator.packed if builder.packed else generator.plain
+        return lambda batch: make(builder.value(batch, level))
+    return lambda batch: evaluate_comb(op, cell.result, [builder.value(batch, v) for v in op.operands])
+
+
+def evaluate_comb(op: Operation, expression: Expr, operands: list[Any]) -> np.ndarray:
+    """An expression over counts, totals and bits, and the op's attributes: int64 [samples, lanes (, cycles)].
+
+    A stream operand `f` is read as its bits, and `f_sign` as its signs (0 when it has none).
+    """
+    kind, definition = result_type(op), REGISTRY[op.name]
+    in_time = isinstance(kind, Count)
+    env: dict[str, np.ndarray] = {}
+    for name, value in definition.parameters(op).items():
+        lanes = np.asarray(value, dtype=np.int64)
+        env[name] = lanes[..., None] if in_time and lanes.ndim else lanes
+    for name, value in zip(definition.operands, operands, strict=True):
+        if isinstance(value, StreamValue):
+            env[name] = value.bits().astype(np.int64)
+            env[f"{name}_sign"] = np.zeros(1, np.int64) if value.signs is None else value.signs[..., None]
+        else:
+            env[name] = value
+    return np.asarray(expression.evaluate(env), dtype=np.int64)
+
+
+def _source(builder: Builder, op: Operation, cell: SourceCell) -> Callable[[Batch], Any]:
+    numbers = SourceNumbers(op)
+    return lambda batch: numbers
+
+
+def _memory(builder: Builder, op: Operation, cell: Memory) -> Callable[[Batch], Any]:
+    table = np.asarray(op.attributes["table"], dtype=np.int64)
+    total = op.operands[0].type
+    assert isinstance(total, Total)
+    return lambda batch: reference.select_from(table, total.lo, builder.value(batch, op.operands[0]))
+
+
+def _arbiter(builder: Builder, op: Operation, cell: Arbiter) -> Callable[[Batch], Any]:
+    return lambda batch: reference.first_largest(builder.value(batch, op.operands[0]))
+
+
+def _count(builder: Builder, op: Operation, cell: CountCell) -> Callable[[Batch], Any]:
+    product = product_of(op)
+
+    def run(batch: Batch) -> np.ndarray:
+        x, w = (builder.value(batch, v) for v in op.operands)
+        if builder.flips is None:
+            return reference.count(product, reference_bits(x), reference_bits(w))
+        counts = []
+        for s in range(batch.samples):
+            sides = [flipped_sample(builder, op, side, stream, batch.first, s) for side, stream in enumerate((x, w))]
+            counts.append(reference.count(product, *(reference_bits(side) for side in sides)))
+        return np.concatenate(counts)
+
+    return run
+
+
+def flipped_sample(builder: Builder, op: Operation, side: int, stream: StreamValue, first: int, s: int) -> PlainStream:
+    """Operand `side` of a dot product for sample s of the batch that starts at sample `first`, with its flips."""
+    assert builder.flips is not None
+    bits, signs = stream.sample(s)
+    kind = stream.type
+    drawn = builder.flips.draw(first + s, builder.number[op], side, kind.lanes, kind.length)
+    return PlainStream(kind, flip_bits(bits, drawn).reshape(1, *kind.shape, kind.length), signs)
+
+
+def _fsm(builder: Builder, op: Operation, cell: Fsm) -> Callable[[Batch], Any]:
+    parameters = REGISTRY[op.name].parameters(op)
+    kind = result_type(op)
+
+    def run(batch: Batch) -> Any:
+        bits, state = reference.run_fsm(cell, builder.value(batch, op.operands[0]), parameters)
+        return PlainStream(kind, bits) if isinstance(kind, Stream) else state
+
+    return run
+
+
+def result_type(op: Operation) -> Type:
+    """The type of the result. An op without one is a wire, of its operand's type."""
+    return op.result.type if op.result is not None else op.operands[0].type
+
+
+def memory_of(op: Operation, packed: bool) -> float:
+    """About how many bytes per sample an operation's result and its making hold."""
+    kind = result_type(op)
+    if isinstance(kind, Stream):
+        return kind.lanes * kind.length * (0.3 if packed and not isinstance(REGISTRY[op.name].cell, Fsm) else 2.0)
+    if isinstance(kind, Count):
+        x = op.operands[0].type
+        made = 10.0 * x.lanes * kind.length if isinstance(x, Stream) else 0.0
+        return made + 16.0 * kind.lanes * kind.length
+    if isinstance(kind, Random):
+        return 0.0
+    return 24.0 * kind.lanes
+
+
+_MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]] = {
+    Wire: _wire,
+    Comb: _comb,
+    SourceCell: _source,
+    Memory: _memory,
+    Arbiter: _arbiter,
+    CountCell: _count,
+    Fsm: _fsm,
+}
+
+
+def check_runnable(module: Module) -> tuple[Operation, Operation]:
+    """The input and the output of a module that can be simulated. Raises SccError."""
+    for kind, ops in (("input", module.ops_named("sc.input")), ("output", module.ops_named("sc.output"))):
+        if len(ops) != 1:
+            raise SccError(f"module '{module.name}' has {len(ops)} sc.{kind} ops; simulation wants exactly one")
+    if module.ops_named("sc.output")[0].operands[0].op is None:
+        raise InternalError("the output reads a value that no operation defines")
+    return module.ops_named("sc.input")[0], module.ops_named("sc.output")[0]
