@@ -45,7 +45,7 @@ def map_streaming(module: Module, op: Operation, context: PassContext) -> Value:
 
 def _warn_if_too_steep(op: Operation, gain: float, variance: float, context: PassContext) -> None:
     """Two states are a sign detector of gain 0.8 / sigma; nothing is flatter than that."""
-    least = 0.8 / np.sqrt(variance)
+    least = 0.8 / np.sqrt(max(variance, 1e-9))
     if gain < 0.8 * least:
         context.warnings.append(
             f"layer '{op.origin or op.attributes['layer']}': its activation needs a gain of {gain:.3g}, and two states already "

@@ -83,13 +83,14 @@ LAYER_ADVICE = 'write a table for each layer that differs: [layer."NAME"], the n
 
 def _check(f: dataclasses.Field[Any], value: Any, problems: Collector) -> None:
     place = Location(option=f.name.replace("_", "-"))
-    wanted = type(f.default)
-    if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+    wanted: Any = type(f.default)
+    accepted = (int, float) if wanted is float else wanted
+    if isinstance(value, bool) or not isinstance(value, accepted):
         problems.add(f"'{value}' is not {_KINDS[wanted]}", place, f.metadata["doc"])
         return
     choices, lo, hi = (f.metadata[k] for k in ("choices", "lo", "hi"))
     if choices and value not in choices:
-        problems.add(f"unknown value '{value}'", place, nearest(value, choices))
+        problems.add(f"unknown value '{value}'", place, nearest(str(value), choices))
     if wanted is float and not math.isfinite(value):
         problems.add(f"{value} is not a finite number", place, f.metadata["doc"])
     elif (lo is not None and value < lo) or (hi is not None and value > hi):
@@ -138,9 +139,11 @@ def load_config(path: str | Path, base: Mapping[str, Any] | None = None) -> Conf
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise SccError(f"cannot read the configuration: {error.strerror}", place) from error
+        raise SccError(
+            f"cannot read the configuration: {error.strerror}", place, "give the path of a TOML file"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SccError(f"not a TOML file: {error}", place) from error
+        raise SccError(f"not a TOML file: {error}", place, "write lines like: length = 64") from error
     options = {name: value for name, value in data.items() if name != "layer"}
     return make_config(options, data.get("layer", {}), place, base)
 

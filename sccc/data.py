@@ -102,6 +102,7 @@ def _open(path: str | Path, place: Location) -> np.lib.npyio.NpzFile:
 
 def _array(archive: np.lib.npyio.NpzFile, name: str, place: Location) -> np.ndarray:
     try:
+        assert archive.zip is not None
         size = archive.zip.getinfo(name + ".npy").file_size
         if size > MAX_BYTES:
             raise SccError(

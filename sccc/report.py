@@ -20,8 +20,14 @@ PIPED_WIDTH = 1000
 
 def console(*, stderr: bool = False) -> Console:
     """Plain text when piped, and as wide as it needs to be, so that tables do not break."""
-    screen = Console(highlight=False, stderr=stderr)
-    return screen if screen.is_terminal else Console(highlight=False, stderr=stderr, width=PIPED_WIDTH)
+    screen = _Console(highlight=False, stderr=stderr)
+    return screen if screen.is_terminal else _Console(highlight=False, stderr=stderr, width=PIPED_WIDTH)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to `sccc.cli.main`: rich would exit with 1."""
+        raise
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]], *, footer: list[Any] | None = None) -> Table:

@@ -141,7 +141,7 @@ class LayerEmitter:
         if constant or op.name == "sc.mask":
             return  # emitted by what reads it: a constant's streams exist once per distinct level, a mask once per SNG
         self.lines.append(
-            f"\n  // %{op.result.name} = {op.name}" + (f" from {comment(op.origin)}" if op.origin else "")
+            f"\n  // %{comment(op.result.name)} = {op.name}" + (f" from {comment(op.origin)}" if op.origin else "")
         )
         if isinstance(cell, SourceCell):
             self._source(op)

@@ -91,10 +91,11 @@ module sccc_counter_sources #(
   input  wire [BITS-1:0]       t,
   output reg  [LANES*BITS-1:0] random
 );
+  wire [LANES*BITS*BITS-1:0] rows = ROWS;
   integer i;
   reg [LANES*BITS-1:0] all;
   always @* begin
-    for (i = 0; i < LANES * BITS; i = i + 1) all[i] = ^(t & ROWS[i*BITS +: BITS]);
+    for (i = 0; i < LANES * BITS; i = i + 1) all[i] = ^(t & rows[i*BITS +: BITS]);
     random = all;
   end
 endmodule
@@ -114,13 +115,17 @@ module sccc_constant_streams #(
   input  wire [SOURCES*BITS-1:0] random,
   output reg  [STREAMS-1:0]      streams
 );
+  // Parts of a net cost Icarus far less than parts of a constant, which it builds anew each time.
+  wire [STREAMS*(BITS+1)-1:0] levels  = LEVELS;
+  wire [STREAMS*BITS-1:0]     masks   = MASKS;
+  wire [STREAMS*INDEX-1:0]    sources = SOURCE;
   integer k;
   reg [BITS-1:0] r;
   reg [STREAMS-1:0] all;
   always @* begin
     r = {{BITS{{1'b0}}}};
     for (k = 0; k < STREAMS; k = k + 1) begin
-      r = random[SOURCE[k*INDEX +: INDEX]*BITS +: BITS] ^ MASKS[k*BITS +: BITS];
+      r = random[sources[k*INDEX +: INDEX]*BITS +: BITS] ^ masks[k*BITS +: BITS];
       all[k] = {compare};
     end
     streams = all;
@@ -182,7 +187,7 @@ def sng_lanes() -> str:
 
 
 def constant_streams() -> str:
-    return CONSTANT_STREAMS.format(compare=_sng_compare("LEVELS[k*(BITS+1) +: BITS+1]", "{1'b0, r}"))
+    return CONSTANT_STREAMS.format(compare=_sng_compare("levels[k*(BITS+1) +: BITS+1]", "{1'b0, r}"))
 
 
 def _render(expr: Expr) -> str:
@@ -216,6 +221,11 @@ def _parameters(names: list[str]) -> list[str]:
     return [text] if text else []
 
 
+def _nets(names: list[str]) -> list[str]:
+    """The packed parameters as nets, parts of which cost Icarus far less than parts of a constant."""
+    return [f"  wire [LANES*PW-1:0] {name}_all = {name.upper()};" for name in names]
+
+
 def _load(name: str, bus: str, width: str) -> str:
     return f"      {name}_v = $signed({bus}[i*{width} +: {width}]);"
 
@@ -241,7 +251,7 @@ def fsm_module(op_name: str) -> str:
     parameters = fsm_parameters(op_name)
     moore = fsm.out is not None and "step" not in fsm.out.variables()
     names, statements = ["state", "count", *parameters], [_load("state", "state", "W"), _load("count", "count", "CW")]
-    statements += [_load(p, p.upper(), "PW") for p in parameters]
+    statements += [_load(p, f"{p}_all", "PW") for p in parameters]
     for name, expr in (("step", fsm.step), ("next", fsm.next)):
         more, lines = _compute(name, expr)
         names, statements = names + more, statements + lines
@@ -259,7 +269,7 @@ def fsm_module(op_name: str) -> str:
     head += ["  input  wire                clk,", "  input  wire                go,"]
     head += ["  input  wire                running,", "  input  wire [LANES*CW-1:0] count,", out, ");"]
     head += ["  localparam EW = (W > CW ? (W > PW ? W : PW) : (CW > PW ? CW : PW)) + 2;"]
-    head += _literals(*(e for e in (fsm.step, fsm.next, fsm.out) if e is not None))
+    head += _literals(*(e for e in (fsm.step, fsm.next, fsm.out) if e is not None)) + _nets(parameters)
     head += [
         "  integer i;",
         "  reg [LANES*W-1:0] state;",
@@ -302,7 +312,7 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
         _load(integer, integer, "IW"),
         *(f"      {b}_v = {b}[i] ? {{{{PW-1{{1'b0}}}}, 1'b1}} : {{PW{{1'b0}}}};" for b in bits),
     ]
-    statements += [_load(p, p.upper(), "PW") for p in parameters] + lines
+    statements += [_load(p, f"{p}_all", "PW") for p in parameters] + lines
     statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
     head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
     head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", *_parameters(parameters), ") ("]
@@ -312,6 +322,7 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
         ");",
         "  localparam EW = PW;",
         *_literals(cell.result),
+        *_nets(parameters),
         "  integer i;",
     ]
     head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys([integer, *bits, *parameters, *names]))]

@@ -9,8 +9,12 @@ KEYWORDS = frozenset(
 )
 
 
+PRAGMAS = ("verilator", "synopsys", "synthesis", "pragma")
+"""Words that make a comment a command to some tool when they come first in it."""
+
+
 class Names:
-    """Hands out legal, unique Verilog identifiers. Names never start with `sccc_`, which is the library's."""
+    """Hands out legal, unique Verilog identifiers. Names never start with `sccc_`, which is the library's, or a pragma."""
 
     def __init__(self, reserved: tuple[str, ...] = ()) -> None:
         self._taken = set(reserved)
@@ -19,7 +23,7 @@ class Names:
     def make(self, wish: str, original: str = "") -> str:
         """An identifier close to `wish`; `original` is what the user called it."""
         base = re.sub(r"[^A-Za-z0-9_]", "_", wish)[:80] or "v"
-        if not base[0].isalpha() or base in KEYWORDS or base.startswith("sccc_"):
+        if not base[0].isalpha() or base in KEYWORDS or base.startswith(("sccc_", *PRAGMAS)):
             base = "n_" + base
         name, number = base, 1
         while name in self._taken:

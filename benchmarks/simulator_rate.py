@@ -1,0 +1,116 @@
+"""How many products of bits per second the simulator computes, beside the machine's own limit measured in the same run.
+
+    python benchmarks/simulator_rate.py MODEL.onnx --length 16 256 --images 10000
+
+"raw" is the bare AND + population count over two arrays in the first-level cache; "accumulate" and "streaming" are
+whole simulations, from real-valued images to class scores. State machines have sizes for the rate only, not for
+accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sccc.backends.simulator import Simulator
+from sccc.backends.simulator.codegen import KERNEL, load
+from sccc.config import make_config
+from sccc.frontend import load_onnx
+from sccc.ir import Module
+from sccc.passes import DEFAULT_PIPELINE, PassContext, parse_pipeline, run_passes
+
+RAW_WORDS, RAW_REPEATS = 1024, 20000
+
+RAW = f"""{KERNEL}
+def raw(a, b, repeats):
+    total = ZERO
+    for r in range(repeats):
+        for i in range(a.size):
+            total += pop(a[i] & b[i])
+        a[0] += np.uint64(1)
+    return total
+"""
+
+MACHINES = {"tanh": "sc.btanh", "sigmoid": "sc.sigmoid", "relu": "sc.relu"}
+
+
+def compiled(path: str, length: int, style: str, data: np.ndarray) -> Module:
+    """The model as an sc module."""
+    pipeline = DEFAULT_PIPELINE if style == "accumulate" else DEFAULT_PIPELINE.replace(",map-activations", "")
+    context = PassContext(make_config({"length": length, "style": style}), data)
+    module = run_passes(load_onnx(path), parse_pipeline(pipeline), context)
+    for op in module.ops_named("sc.activate"):
+        sizes = {"threshold": 8, "depth": 16} if op.attributes["function"] == "relu" else {"states": 32}
+        kind = MACHINES[str(op.attributes["function"])]
+        machine = module.append(kind, op.operands, sizes, type=op.result.type, before=op)
+        module.replace_uses(op.result, machine.result)
+        module.erase(op)
+    return module
+
+
+def best_times(run: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """The shortest wall-clock time and the least processor time (all threads together) of several runs, in seconds."""
+    wall, processor = [], []
+    for _ in range(repeats):
+        start = time.perf_counter(), time.process_time()
+        run()
+        wall.append(time.perf_counter() - start[0])
+        processor.append(time.process_time() - start[1])
+    return min(wall), min(processor)
+
+
+def raw_times(threads: int) -> tuple[int, float, float]:
+    """AND + population count alone: products of bits, wall-clock and processor seconds."""
+    kernel = load(RAW).raw
+    words = np.random.default_rng(0).integers(0, 1 << 63, (threads, 2, RAW_WORDS), dtype=np.uint64)
+    kernel(words[0, 0], words[0, 1], 1)
+    with ThreadPoolExecutor(threads) as pool:
+        times = best_times(lambda: list(pool.map(lambda pair: kernel(pair[0], pair[1], RAW_REPEATS), words)))
+    return threads * RAW_WORDS * RAW_REPEATS * 64, *times
+
+
+def show(what: str, length: object, images: object, products: int, wall: float, processor: float) -> None:
+    """One line of the table."""
+    rates = f"{products / wall:12.3g} {products / processor:16.3g}"
+    print(f"{what:18s} {length!s:>6s} {images!s:>7s} {wall:8.3f} {rates}", flush=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--length", type=int, nargs="+", default=[16, 32, 256])
+    parser.add_argument("--images", type=int, default=10000)
+    parser.add_argument("--style", nargs="+", choices=("accumulate", "streaming"), default=["accumulate", "streaming"])
+    parser.add_argument("--data", help="npz file with an array x (samples first); random numbers in 0 .. 1 without it")
+    options = parser.parse_args(argv)
+    threads = len(os.sched_getaffinity(0))
+    print(f"{'what':18s} {'cycles':>6s} {'images':>7s} {'seconds':>8s} {'products/s':>12s} {'per CPU-second':>16s}")
+    for count in sorted({1, threads}):
+        show(f"raw, {count} thread(s)", "", "", *raw_times(count))
+    images = _images(options.model, options.data, options.images)
+    for length in options.length:
+        for style in options.style:
+            simulator = Simulator(compiled(options.model, length, style, images[:200]))
+            products = simulator.run(images).bit_products
+            show(style, length, len(images), products, *best_times(lambda: simulator.run(images), 3))  # noqa: B023
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    return 0
+
+
+def _images(model: str, path: str | None, count: int) -> np.ndarray:
+    if path is None:
+        shape = load_onnx(model).inputs[0].result.type.shape
+        return np.random.default_rng(0).random((count, *shape))
+    data = np.load(path)["x"]
+    return np.resize(data, (count, *data.shape[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
