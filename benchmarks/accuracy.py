@@ -52,7 +52,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = [f"{accuracy[k]:.2f}" for k in ("float", "quantized", "stream")]
         rows.append([network, title, *cells, f"{below:+.2f}", f"{allowed:.1f}", f"{result['seconds']:.2f}", rate])
         print(*rows[-1], sep="  ", flush=True)
-    headings = ["net", "configuration", "float %", "quantised %", "stream %", "points below", "allowed", "s", "bit products/s"]
+    headings = [
+        "net",
+        "configuration",
+        "float %",
+        "quantised %",
+        "stream %",
+        "points below",
+        "allowed",
+        "s",
+        "bit products/s",
+    ]
     console().print(table(f"{result['samples']:,} images", headings, rows))
 
 

@@ -13,7 +13,10 @@ from sccc.passes import (
 )
 from sccc.passes.manager import PASSES, Pass, PassContext, parse_pipeline, run_passes
 
-DEFAULT_PIPELINE = "absorb-quantizers,fold-constants,fuse-layers,quantize,choose-encoding,lower,share-sngs,map-activations,correct-bias"
+DEFAULT_PIPELINE = (
+    "absorb-quantizers,fold-constants,fuse-layers,quantize,choose-encoding,"
+    "lower,share-sngs,map-activations,correct-bias"
+)
 
 __all__ = [
     "DEFAULT_PIPELINE",

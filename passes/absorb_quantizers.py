@@ -50,14 +50,20 @@ def _limited(module: Module, op: Operation, lo: float, hi: float) -> Value:
     function = maker.name.removeprefix("nn.")
     low, high = RANGES.get(function, (-np.inf, np.inf))
     if function == "clip":
-        low, high = float(maker.attributes["lo"]), float(maker.attributes["hi"])  # type: ignore[arg-type]
+        low, high = float(maker.attributes["lo"]), float(maker.attributes["hi"])
     step = float(np.max(op.attributes["scale"]))
     if maker.name == "nn.input" or (low >= lo - step and high <= hi + step):
         return source  # an input saturates at its largest level anyway
     limits = {"lo": max(low, lo), "hi": min(high, hi)}
     if function in ("relu", "clip") and len(module.uses()[source]) == 1:
         limited = module.append(
-            "nn.clip", maker.operands, limits, result=source.name, origin=maker.origin, location=maker.location, before=op
+            "nn.clip",
+            maker.operands,
+            limits,
+            result=source.name,
+            origin=maker.origin,
+            location=maker.location,
+            before=op,
         )
         assert limited.result is not None
         module.replace_uses(source, limited.result)
@@ -66,5 +72,3 @@ def _limited(module: Module, op: Operation, lo: float, hi: float) -> Value:
     limited = module.append("nn.clip", [source], limits, result=source.name, origin=op.origin, before=op)
     assert limited.result is not None
     return limited.result
-
-

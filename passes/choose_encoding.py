@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sccc.passes.lower import next_layer
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.diagnostics import Collector
 from sccc.ir import Module, Operation
 from sccc.moments import lane_moments
 from sccc.ops.arithmetic import PRODUCTS
+from sccc.passes.lower import next_layer
+from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding
 
 FSM_OUTPUT = {"tanh": Encoding.BIPOLAR, "sigmoid": Encoding.UNIPOLAR, "relu": Encoding.UNIPOLAR}

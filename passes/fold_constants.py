@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.ir import Attribute, Module, Operation
+from sccc.passes.manager import Pass, PassContext, register
 
 
 @register

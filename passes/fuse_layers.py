@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.diagnostics import Collector
 from sccc.ir import Attribute, Module, Operation, Value
+from sccc.passes.manager import Pass, PassContext, register
 
 FUNCTIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "clip", "hard_sigmoid")
 FUNCTION_ATTRIBUTES = ("alpha", "beta", "lo", "hi")
@@ -32,16 +32,23 @@ class FuseLayers(Pass):
                     _fuse(module, op, problems)
         problems.raise_if_any()
         module.erase_dead()
-        context.config.check_layers(
-            {name for op in module.ops_named("nn.layer") for name in (op.origin, op.result.name) if op.result and name}
-        )
+        context.config.check_layers(_layer_names(module))
         return module
+
+
+def _layer_names(module: Module) -> set[str]:
+    """What a configuration may call a layer: its ONNX node, its activation's node, its value in the IR."""
+    names: set[str] = set()
+    for op in module.ops_named("nn.layer"):
+        assert op.result is not None
+        names |= {op.origin, str(op.attributes["activation_origin"]), op.result.name}
+    return names - {""}
 
 
 def _flatten_vectors(module: Module) -> None:
     """Drop reshapes between the input and a dense op: a row-major vector is what streams are made of."""
     for op in list(module.ops):
-        if op.name != "nn.reshape" or len(op.attributes["shape"]) != 1:  # type: ignore[arg-type]
+        if op.name != "nn.reshape" or len(op.attributes["shape"]) != 1:
             continue
         source = op.operands[0]
         while source.op is not None and source.op.name == "nn.reshape":

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.diagnostics import Collector, InternalError
 from sccc.ir import Module, Operation, Value
+from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding, Level
 
 FUNCTION_ATTRIBUTES = ("function", "alpha", "beta", "lo", "hi")
@@ -79,7 +79,7 @@ def _layer(lowered: Module, op: Operation, values: dict[Value, Value], module: M
     assert op.result is not None
     a: dict[str, Any] = op.attributes
     name = op.result.name
-    common = {"origin": op.origin, "location": op.location}
+    common: dict[str, Any] = {"origin": op.origin, "location": op.location}
 
     def add(op_name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
         new = lowered.append(op_name, operands, {**attributes, "layer": name}, result=f"{name}_{suffix}", **common)

@@ -36,7 +36,7 @@ def _kept(scale: np.ndarray) -> Any:
 def _adder(module: Module, op: Operation) -> Any:
     assert op.result is not None
     layer = op.attributes["layer"]
-    common = {"origin": op.origin, "location": op.location, "before": op}
+    common: dict[str, Any] = {"origin": op.origin, "location": op.location, "before": op}
 
     def add(op_name: str, operand: Value, suffix: str, **attributes: Any) -> Value:
         new = module.append(op_name, [operand], {**attributes, "layer": layer}, result=f"{layer}_{suffix}", **common)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sccc.ir import Module
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.map_accumulate import map_accumulate
 from sccc.passes.map_streaming import map_streaming
-
-from sccc.ir import Module
 
 
 @register

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sccc.passes.manager import PassContext
 
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
 from sccc.moments import lane_moments
 from sccc.ops.activation import btanh_states
 from sccc.ops.arithmetic import constant_levels, product_of
+from sccc.passes.manager import PassContext
 from sccc.types import Count, Encoding, Level, Stream
 
 CALIBRATION_SAMPLES = 100
@@ -60,8 +60,8 @@ def _refine_states(module: Module, op: Operation, stream: Value, context: PassCo
     """
     assert context.calibration is not None and context.simulate is not None and stream.op is not None
     samples = context.calibration[:CALIBRATION_SAMPLES]
-    wanted = _float_output(module, op, samples) / float(op.attributes["out_scale"])  # type: ignore[arg-type]
-    derived = int(stream.op.attributes["states"])  # type: ignore[call-overload]
+    wanted = _float_output(module, op, samples) / float(op.attributes["out_scale"])
+    derived = int(stream.op.attributes["states"])
     candidates = sorted({max(2, 2 * round(derived * factor / 2)) for factor in (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)})
     errors = []
     for states in candidates:
@@ -104,7 +104,7 @@ def _with_bias(module: Module, op: Operation) -> Value:
     """The count plus the bias: an integer per cycle and a stream for the fraction."""
     count = op.operands[0]
     assert isinstance(count.type, Count)
-    bits = int(op.attributes["bits"])  # type: ignore[call-overload]
+    bits = int(op.attributes["bits"])
     per_cycle = np.broadcast_to(op.attributes["bias"] / np.asarray(op.attributes["in_scale"]), count.type.shape)
     if not np.any(per_cycle):
         return count
@@ -119,7 +119,7 @@ def _with_bias(module: Module, op: Operation) -> Value:
 def predicted_variance(module: Module, op: Operation, context: PassContext) -> float:
     """Variance of an activation's count per cycle if all its lanes were independent, mean over samples and outputs.
 
-    Inputs are those of the float network on the calibration data, or of a typical magnitude when there are none. (Variances measured on
+    Inputs are the ideal ones on the calibration data, or of a typical magnitude when there are none. (Variances measured on
     simulated counts predict the counter's gain worse: the counts are correlated in time.)
     """
     dot = op.operands[0].op
@@ -155,8 +155,8 @@ def _until(module: Module, op: Operation, count: Value) -> Module:
 def _relu(module: Module, op: Operation, count: Value) -> Value:
     """Threshold: the count that an output of 1 stands for. Depth: one threshold.
 
-    Deeper states hardly lower what noise emits at 0 (`relu_emission`: variance / 3 K**2 against variance / K**2 at depth 0) and make
-    the machine slow; MNIST accuracy is flat from K / 2 on (measured).
+    Deeper states hardly lower what noise emits at 0 (`relu_emission`: variance / 3 K**2 against variance / K**2 at depth
+    0) and make the machine slow; MNIST accuracy is flat from K / 2 on (measured).
     """
     a: dict[str, Any] = op.attributes
     threshold = np.maximum(np.rint(a["out_scale"] / np.asarray(a["in_scale"])), 1).astype(np.int64)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sccc.passes.lower import next_layer
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.diagnostics import Collector
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
+from sccc.passes.lower import next_layer
+from sccc.passes.manager import Pass, PassContext, register
 
 BOUNDED = {"tanh": (1.0, True), "sigmoid": (1.0, False), "hard_sigmoid": (1.0, False)}
 """Activations whose range is known: largest magnitude, and whether it may be negative."""
@@ -118,7 +118,7 @@ def _input_range(
         source = source.op.operands[0]
     assert source.op is not None
     if source.op.name == "nn.layer":
-        return source.op.attributes["out_scale"], source.op.attributes["out_signed"]  # type: ignore[return-value]
+        return source.op.attributes["out_scale"], source.op.attributes["out_signed"]
     given = context.config.options.input_range
     if source in seen:
         largest = float(np.abs(seen[source]).max()) or 1.0

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sccc.passes.manager import Pass, PassContext, register
 
 from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module, Operation, Value
+from sccc.passes.manager import Pass, PassContext, register
 from sccc.sources import SOBOL_DIMENSIONS, splitmix64
 from sccc.types import Encoding, Stream
 
@@ -59,7 +59,7 @@ class ShareSngs(Pass):
                 else:
                     plan, limit = _plan_shared(dot, source, position, options.seed, fsm, attempt), DEPENDENCE_LIMIT / 2
                 _assign(module, dot, plan)
-                if source != "lfsr" or dependent_pair(*_operands(dot), dot.operands[0].type.length, limit) is None:
+                if source != "lfsr" or dependent_pair(*_operands(dot), _length(dot), limit) is None:
                     break
         return module
 
@@ -155,6 +155,12 @@ def _plan_none(dot: Operation, source: str, position: int, seed: int, attempt: i
 
 def _operands(dot: Operation) -> tuple[Value, Value]:
     return dot.operands[0], dot.operands[1]
+
+
+def _length(dot: Operation) -> int:
+    kind = dot.operands[0].type
+    assert isinstance(kind, Stream)
+    return kind.length
 
 
 def _bits(stream: Value) -> int:

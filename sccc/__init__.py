@@ -1,11 +1,11 @@
 """sccc: compiles trained neural networks (ONNX) into stochastic-computing hardware.
 
-    import sccc
-    m = sccc.compile("model.onnx", length=64)
-    print(m)                                  # the SC IR as text; sccc.parse reads it back
-    result = sccc.simulate(m, x)              # bit streams; result.output, result.trace
-    sccc.check(m, x[:2])                      # Icarus against the simulator
-    open("net.v", "w").write(sccc.emit(m))
+import sccc
+m = sccc.compile("model.onnx", length=64)
+print(m)                                  # the SC IR as text; sccc.parse reads it back
+result = sccc.simulate(m, x)              # bit streams; result.output, result.trace
+sccc.check(m, x[:2])                      # Icarus against the simulator
+open("net.v", "w").write(sccc.emit(m))
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from sccc.api import compile, emit, load, parse
     from sccc.backends.simulator import Simulation, simulate
-    from sccc.rtl_check import CheckResult, check
     from sccc.diagnostics import InternalError, SccError
     from sccc.ir import Module, Operation, Value
     from sccc.passes import PassContext, parse_pipeline, run_passes
+    from sccc.rtl_check import CheckResult, check
 
 __all__ = [
     "CheckResult",

@@ -143,13 +143,13 @@ def _real_scale(module: Module, layer: str, value: Value) -> float | None:
     """Real units of the value's encoded 1.0; None for the totals before sc.argmax when there is no float model to tell them."""
     output = module.outputs[0]
     if isinstance(value.type, Total) and value in output.operands:
-        return float(output.attributes["scale"])  # type: ignore[arg-type]
+        return float(output.attributes["scale"])
     if isinstance(value.type, Total):
         layers = module.reference.ops_named("nn.layer") if module.reference is not None else []
         a: dict[str, Any] = next((op.attributes for op in layers if op.result and op.result.name == layer), {})
         return float(np.mean(a["in_scale"]) * np.mean(a["weight_scale"])) / a["length"] if a else None
     assert value.op is not None
-    return float(value.op.attributes.get("scale", 1.0))  # type: ignore[arg-type]
+    return float(value.op.attributes.get("scale", 1.0))
 
 
 def _rms(error: np.ndarray) -> float:

@@ -67,11 +67,11 @@ def meeting_pairs(x: Value, w: Value) -> Iterator[tuple[Randomness, Randomness]]
 
     Empty when either is not made by an SNG: a state machine's output is decorrelated by its own walk.
     """
-    makers = generator_of(x), generator_of(w)
-    if makers[0] is None or makers[1] is None:
+    x_maker, w_maker = generator_of(x), generator_of(w)
+    if x_maker is None or w_maker is None:
         return
     sides = []
-    for maker in makers:
+    for maker in (x_maker, w_maker):
         random, level = maker.operands[1], maker.operands[0]
         assert isinstance(level.type, Level)
         lanes = np.empty(random.type.lanes, dtype=object)

@@ -9,7 +9,7 @@ Bit expressions use & | ^ ~ and work on packed words as on single bits. Integer 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ class Expr:
         return self.kind == "const" and self.args[0] == number
 
 
-NUMPY_OPERATORS = {
+NUMPY_OPERATORS: dict[str, Callable[..., Any]] = {
     "&": lambda a, b: a & b,
     "|": lambda a, b: a | b,
     "^": lambda a, b: a ^ b,

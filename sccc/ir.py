@@ -1,8 +1,8 @@
 """The intermediate representation: a flat list of operations over typed SSA values.
 
 A `Module` computes one sample. Operations stand in an order in which every operand is defined before it is used.
-Attributes are plain data (`Attribute`); a numpy array is a constant tensor. Every operation remembers the ONNX node
-that it came from (`origin`), through every pass.
+Attributes are plain data (`Attribute`, checked by the verifier); a numpy array is a constant tensor. Every operation
+remembers the ONNX node that it came from (`origin`), through every pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Operation:
 
     name: str
     operands: list[Value] = field(default_factory=list)
-    attributes: dict[str, Attribute] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
     result: Value | None = None
     origin: str = ""
     location: Location = field(default_factory=Location)

@@ -21,7 +21,10 @@ from sccc.ops.source import input_levels
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where RTL and simulator first differ: op (its result's name, or "port NAME", or "valid"), sample, lane, cycle of the window, both values."""
+    """Where RTL and simulator first differ.
+
+    op: its result's name, or "port NAME", or "valid"; sample, lane, cycle of the window, and both values.
+    """
 
     op: str
     sample: int
@@ -56,7 +59,7 @@ def testbench(module: Module, x: np.ndarray, stem: str, netlist: Netlist | None 
     wanted = [seen.value.name for seen in netlist.observables]
     result = simulate(module, x, trace=wanted)
     (source,) = module.inputs
-    levels = input_levels(source, np.asarray(x, dtype=np.float64).reshape(len(x), *source.attributes["shape"]))  # type: ignore[misc]
+    levels = input_levels(source, np.asarray(x, dtype=np.float64).reshape(len(x), *source.attributes["shape"]))
     return netlist, emit_testbench(netlist, stem, levels, result.trace)
 
 
@@ -65,8 +68,8 @@ def check(
 ) -> CheckResult:
     """Compare RTL and simulator on x [samples, *input shape], real units.
 
-    Files stay in `folder` when one is given. `alter` may change the netlist's text before it is run: that is how tests plant faults.
-    Raises SccError when Icarus is missing.
+    Files stay in `folder` when one is given. `alter` may change the netlist's text before it is run: that is how tests plant
+    faults. Raises SccError when Icarus is missing.
     """
     require_icarus()
     netlist, bench = testbench(module, x, "tb")

@@ -135,9 +135,7 @@ def one_layer(
     attributes = {"shape": [levels.shape[1]], "name": "in", "encoding": x, "bits": bits}
     level = module.append("sc.input", [], attributes, result="level").result
     stream = sng(module, level, source(module, bits, **sources[0]), length, "x")
-    weight = sng(
-        module, constant(module, levels, w, bits, "weights"), source(module, bits, **sources[1]), length, "w"
-    )
+    weight = sng(module, constant(module, levels, w, bits, "weights"), source(module, bits, **sources[1]), length, "w")
     count = module.append("sc.dot", [stream, weight], {"layer": "one"}, result="count").result
     if bias is not None:
         fraction = constant(module, bias[1], "signed", bits, "bias")

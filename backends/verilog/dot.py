@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from functools import partial
 
 from sccc.backends.verilog.popcount import popcount_name, popcount_width
 from sccc.backends.verilog.render import sized, to_verilog
-
 from sccc.expr import Expr
 from sccc.ir import Value
 from sccc.neurons import Neuron
@@ -54,13 +54,15 @@ def _gather(group: list[tuple[Expr, int, int]]) -> str:
     for form in dict.fromkeys(to_verilog(expr) for expr, _, _ in group):
         members = [(expr, lane, stream) for expr, lane, stream in group if to_verilog(expr) == form]
         members.sort(key=lambda member: (member[2], member[1]))
-        gathered = {
-            "x": lambda m=members: _concatenation(f"x[{lane}]" for _, lane, _ in m),
-            "xs": lambda m=members: _concatenation(f"xs[{lane}]" for _, lane, _ in m),
-            "w": lambda m=members: _concatenation(f"ws[{stream}]" for _, _, stream in m),
-        }
-        parts.append(to_verilog(members[0][0], lambda name, g=gathered: g[name]()))
+        parts.append(to_verilog(members[0][0], partial(_operand, members)))
     return parts[0] if len(parts) == 1 else "{" + ", ".join(reversed(parts)) + "}"
+
+
+def _operand(members: list[tuple[Expr, int, int]], name: str) -> str:
+    """The bits of variable x, xs or w of all members as one vector."""
+    if name == "w":
+        return _concatenation(f"ws[{stream}]" for _, _, stream in members)
+    return _concatenation(f"{name}[{lane}]" for _, lane, _ in members)
 
 
 def _concatenation(bits: Iterable[str]) -> str:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from sccc.backends.verilog import library
 from sccc.backends.verilog.dot import neuron_module
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import packed, sized
-
 from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell, Wire
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
@@ -97,9 +97,7 @@ class LayerEmitter:
         text = "\n".join(
             [*head, "  wire running;", f"  wire [{self.time_bits - 1}:0] t;", window, *self.lines, "endmodule", ""]
         )
-        return LayerModule(
-            self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, outputs
-        )
+        return LayerModule(self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, outputs)
 
     def _sources(self) -> list[Random]:
         return [op.result.type for op in self.ops if op.name == "sc.source"] or [Random((), 1)]  # type: ignore[union-attr, misc]
@@ -200,17 +198,14 @@ class LayerEmitter:
             module = self.use("sccc_split_levels", library.SPLIT_LEVELS)
             magnitude = self.wire(op.result, "_magnitude", lanes * (bits + 1))
             sign = self.wire(op.result, "_sign", lanes)
-            self.lines.append(f"  {module} #(.LANES({lanes}), .BITS({bits})) {self.names.make(f'{name}_split')} (")
-            self.lines.append(f"    .level({source}), .sign({sign}), .magnitude({magnitude})\n  );")
+            ports = {"level": source, "sign": sign, "magnitude": magnitude}
+            self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_split", ports)
             self.signs[op.result], source = sign, magnitude
         numbers = self._random(random, lanes)
-        if random.type.lanes == 1:
-            module = self.use("sccc_sng", library.sng())
-        else:
-            module = self.use("sccc_sng_lanes", library.sng_lanes())
-        self.lines.append(
-            f"  {module} #(.LANES({lanes}), .BITS({bits})) {self.names.make(f'{name}_sng')} (.level({source}), .random({numbers}), .bits({name}));"
-        )
+        shared = random.type.lanes == 1
+        module = self.use("sccc_sng", library.sng()) if shared else self.use("sccc_sng_lanes", library.sng_lanes())
+        ports = {"level": source, "random": numbers, "bits": name}
+        self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_sng", ports)
 
     def _random(self, random: Value, lanes: int) -> str:
         """The signal of a random value; masks are XORed here."""
@@ -269,7 +264,9 @@ class LayerEmitter:
                 self.use(popcount_name(lanes), popcount_module(lanes))
             counts.append(self.names.make(f"{op.result.name}_{j}"))
             self.lines.append(f"  wire [{width - 1}:0] {counts[j]};")
-            self.lines.append(f"  {module} {self.names.make(f'neuron_{j}')} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));")
+            self.lines.append(
+                f"  {module} {self.names.make(f'neuron_{j}')} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));"
+            )
         rows = [", ".join(counts[::-1][i : i + 8]) for i in range(0, len(counts), 8)]
         self.lines.append(f"  assign {name} = {{\n    " + ",\n    ".join(rows) + "\n  };")
 
@@ -288,7 +285,7 @@ class LayerEmitter:
         own = {p: values[p] for p in library.fsm_parameters(op.name)}
         width = parameter_width(own)
         bits = signed_width(lowest, highest)
-        parameters = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
+        parameters: dict[str, object] = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
         parameters["START"] = _per_lane(np.asarray(definition.cell.initial.evaluate(values)), bits, lanes)
         parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
         ports = {"clk": "clk", "go": "go", "running": "running", "count": self.signals[count]}
@@ -309,7 +306,7 @@ class LayerEmitter:
         own = {p: values[p] for p in library.comb_parameters(op.name)}
         # Wide enough for the product of the operand with the widest parameter, doubled, and for the result.
         width = width_in + width_out + parameter_width(own) + 2
-        parameters = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
+        parameters: dict[str, object] = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
         parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
         main = next(o for o in operands if o not in bits)
         self.instance(module, parameters, f"{name}_lanes", {main: self.signals[source], **bits, "result": name})
@@ -369,10 +366,8 @@ class LayerEmitter:
         module = self.use("sccc_argmax", library.ARGMAX)
         name = self.wire(op.result)
         self.signals[op.result] = name
-        width = lane_width(total.type)
-        self.lines.append(
-            f"  {module} #(.LANES({total.type.lanes}), .W({width}), .IW({lane_width(op.result.type)})) {name}_argmax (.total({self.signals[total]}), .index({name}));"
-        )
+        parameters = {"LANES": total.type.lanes, "W": lane_width(total.type), "IW": lane_width(op.result.type)}
+        self.instance(module, parameters, f"{name}_argmax", {"total": self.signals[total], "index": name})
 
 
 def sign_magnitude(level: int, kind: Level) -> int:

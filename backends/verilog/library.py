@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sccc.backends.verilog.render import constants, replace_parts, shared_parts, sized, to_verilog
-
 from sccc.cells import Comb, Fsm
 from sccc.expr import Expr
 from sccc.ops import REGISTRY

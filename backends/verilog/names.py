@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 
-KEYWORDS = frozenset(
-    ["always", "and", "assign", "automatic", "begin", "buf", "bufif0", "bufif1", "case", "casex", "casez", "cell", "cmos", "config", "deassign", "default", "defparam", "design", "disable", "edge", "else", "end", "endcase", "endconfig", "endfunction", "endgenerate", "endmodule", "endprimitive", "endspecify", "endtable", "endtask", "event", "for", "force", "forever", "fork", "function", "generate", "genvar", "highz0", "highz1", "if", "ifnone", "incdir", "include", "initial", "inout", "input", "instance", "integer", "join", "large", "liblist", "library", "localparam", "macromodule", "medium", "module", "nand", "negedge", "nmos", "nor", "noshowcancelled", "not", "notif0", "notif1", "or", "output", "parameter", "pmos", "posedge", "primitive", "pull0", "pull1", "pulldown", "pullup", "pulsestyle_onevent", "pulsestyle_ondetect", "rcmos", "real", "realtime", "reg", "release", "repeat", "rnmos", "rpmos", "rtran", "rtranif0", "rtranif1", "scalared", "showcancelled", "signed", "small", "specify", "specparam", "strong0", "strong1", "supply0", "supply1", "table", "task", "time", "tran", "tranif0", "tranif1", "tri", "tri0", "tri1", "triand", "trior", "trireg", "unsigned", "use", "vectored", "wait", "wand", "weak0", "weak1", "while", "wire", "wor", "xnor", "xor", "bit", "byte", "const", "int", "logic", "return", "string", "type", "do", "enum", "struct", "union", "void", "final", "priority", "unique"]
-)
+_KEYWORDS = """
+always and assign automatic begin bit buf bufif0 bufif1 byte case casex casez cell cmos config const
+deassign default defparam design disable do edge else end endcase endconfig endfunction endgenerate
+endmodule endprimitive endspecify endtable endtask enum event final for force forever fork function
+generate genvar highz0 highz1 if ifnone incdir include initial inout input instance int integer join
+large liblist library localparam logic macromodule medium module nand negedge nmos nor noshowcancelled
+not notif0 notif1 or output parameter pmos posedge primitive priority pull0 pull1 pulldown pullup
+pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat return rnmos rpmos rtran
+rtranif0 rtranif1 scalared showcancelled signed small specify specparam string strong0 strong1 struct
+supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand trior trireg type union unique
+unsigned use vectored void wait wand weak0 weak1 while wire wor xnor xor
+"""
+KEYWORDS = frozenset(_KEYWORDS.split())
 
 
 PRAGMAS = ("verilator", "synopsys", "synthesis", "pragma")

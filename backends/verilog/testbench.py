@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from sccc.backends.verilog.layer import bus_width, sign_magnitude
 from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.netlist import Netlist, Observable
-
 from sccc.types import Encoding, Level, Type
 
 REPORTED_MISMATCHES = 20
@@ -36,7 +36,9 @@ def emit_testbench(netlist: Netlist, stem: str, inputs: np.ndarray, expected: di
     for number, seen in enumerate(netlist.observables):
         # What does not depend on the input (the stream of a bias) has been recorded once, for all samples.
         recorded = expected[seen.value.name]
-        values = np.broadcast_to(recorded.reshape(len(recorded), seen.lanes, seen.cycles), (samples, seen.lanes, seen.cycles))
+        values = np.broadcast_to(
+            recorded.reshape(len(recorded), seen.lanes, seen.cycles), (samples, seen.lanes, seen.cycles)
+        )
         file = f"{stem}_expected_{number}.hex"
         files[file] = hex_words(values, seen.value.type)
         memories.append(_memory(number, seen, file, samples))

@@ -101,7 +101,7 @@ REGISTRY.add(
         "sc.accumulate",
         "The sum of a count over the window, starting from a constant (the bias).",
         ("count",),
-        lambda op, count: count * op.operands[0].type.length + op.attributes["initial"],  # type: ignore[attr-defined]
+        lambda op, count: count * op.operands[0].type.length + op.attributes["initial"],
         _infer_accumulate,
         {
             "initial": Attr("tensor", "integer start values, one per lane", 0),

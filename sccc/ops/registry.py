@@ -23,6 +23,16 @@ class _Required:
 REQUIRED = _Required()
 
 
+_ACCEPTED: dict[str, tuple[type, ...]] = {
+    "int": (int, np.integer),
+    "float": (int, float, np.floating),
+    "str": (str,),
+    "bool": (bool,),
+    "ints": (list, tuple),
+    "tensor": (np.ndarray, int, float, np.number),
+}
+
+
 @dataclass(frozen=True)
 class Attr:
     """An attribute: `kind` is int, float, str, bool, ints (list), or tensor (numpy array, or a number for all lanes)."""
@@ -31,19 +41,10 @@ class Attr:
     doc: str
     default: Any = REQUIRED
 
-    ACCEPTED = {
-        "int": (int, np.integer),
-        "float": (int, float, np.floating),
-        "str": (str,),
-        "bool": (bool,),
-        "ints": (list, tuple),
-        "tensor": (np.ndarray, int, float, np.number),
-    }
-
     def accepts(self, value: Any) -> bool:
         if isinstance(value, bool) and self.kind != "bool":
             return False
-        return isinstance(value, self.ACCEPTED[self.kind])
+        return isinstance(value, _ACCEPTED[self.kind])
 
 
 @dataclass(frozen=True)

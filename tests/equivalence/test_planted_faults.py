@@ -169,7 +169,9 @@ def test_the_guard_against_faults_that_are_not_planted():
 
 def test_a_wrong_seed():
     seed = accumulating()[0].value("fc0_rx").op.attributes["index"]
-    found = run_predicted(accumulating(), parameter("fc0_rx_lfsr", "SEEDS", lambda n: n + 3), "fc0_rx", "index", seed + 3)
+    found = run_predicted(
+        accumulating(), parameter("fc0_rx_lfsr", "SEEDS", lambda n: n + 3), "fc0_rx", "index", seed + 3
+    )
     assert found.op == "fc0_x"
 
 
@@ -205,9 +207,7 @@ def test_swapped_weights():
     a, b = sorted({abs(v) for v in levels.ravel().tolist()} - {0, 16})[1:3]
     size, sign = np.abs(levels), np.sign(levels)
     swapped = sign * np.where(size == a, b, np.where(size == b, a, size))
-    fault = parameter(
-        "fc0_ws_sng", "LEVELS", lambda n: field(2, 5, lambda _: a)(field(1, 5, lambda _: b)(n))
-    )
+    fault = parameter("fc0_ws_sng", "LEVELS", lambda n: field(2, 5, lambda _: a)(field(1, 5, lambda _: b)(n)))
     assert run_predicted(made, fault, "fc0_weights", "levels", swapped).op in ("fc0_count", "fc0_total")
 
 
@@ -386,7 +386,10 @@ def test_a_wrong_gate_in_a_population_count(old, new):
 
 def test_a_bipolar_product_without_its_not():
     spec = Spec((4, 3, 2), "tanh", "none", {"length": 16, "encoding": "bipolar"}, negative_inputs=True)
-    result = run((compiled(spec), SAMPLES), replacing(r"always @\* twice = \{?\(*\{x.* \^ ", lambda m: m[0].replace("= ", "= ~"), "neuron_1 "))
+    result = run(
+        (compiled(spec), SAMPLES),
+        replacing(r"always @\* twice = \{?\(*\{x.* \^ ", lambda m: m[0].replace("= ", "= ~"), "neuron_1 "),
+    )
     assert (result.first.op, result.first.lane) == ("fc0_count", 1)
 
 
@@ -424,27 +427,39 @@ def test_a_level_register_that_never_loads():
 
 def test_a_level_register_that_keeps_its_first_number():
     """Found in the second sample: one alone would not show it."""
-    fault = replacing(r"always @\(posedge clk\) if \(done\) fc0_level <=", "always @(posedge clk) if (done && fc0_level[0] === 1'bx) fc0_level <=")
+    fault = replacing(
+        r"always @\(posedge clk\) if \(done\) fc0_level <=",
+        "always @(posedge clk) if (done && fc0_level[0] === 1'bx) fc0_level <=",
+    )
     result = run(accumulating(), fault)
     assert (result.first.op, result.first.sample) == ("fc0_level", 1)
 
 
 @pytest.mark.parametrize("make", (accumulating, streaming))
 def test_a_layer_that_starts_too_early(make):
-    result = run(make(), replacing(r"assign go_1 = follow_1;", "assign go_1 = " + ("done_0" if make is accumulating else "go_0") + ";"))
+    result = run(
+        make(),
+        replacing(r"assign go_1 = follow_1;", "assign go_1 = " + ("done_0" if make is accumulating else "go_0") + ";"),
+    )
     assert result.first.op.startswith("fc1") or result.first.op == "valid"
 
 
 def test_a_state_machine_that_is_not_reloaded():
     """Found in the second window."""
-    result = run(streaming(), replacing(r"if \(go\) state <= START;", "if (go && state[0] === 1'bx) state <= START;", "module sccc_btanh"))
+    result = run(
+        streaming(),
+        replacing(r"if \(go\) state <= START;", "if (go && state[0] === 1'bx) state <= START;", "module sccc_btanh"),
+    )
     assert (result.first.op, result.first.sample) == ("fc0_stream", 1)
 
 
 def test_an_lfsr_that_is_not_restarted():
     """The samples 1 and 2 are equal, and have to give the same bits."""
     spec = replace(ACCUMULATE, options={**ACCUMULATE.options, "length": 20})  # with 16, its period would restart it
-    result = run((compiled(spec), SAMPLES), replacing(r"if \(go\) state <= SEEDS;", "if (go && state[0] === 1'bx) state <= SEEDS;", "module sccc_lfsr"))
+    result = run(
+        (compiled(spec), SAMPLES),
+        replacing(r"if \(go\) state <= SEEDS;", "if (go && state[0] === 1'bx) state <= SEEDS;", "module sccc_lfsr"),
+    )
     assert result.first.sample == 1 and result.first.op in ("fc0_x", "fc0_count")
 
 
@@ -476,5 +491,3 @@ def test_the_mismatch_in_words():
     mismatch = Mismatch("fc0_x", 2, 3, 17, None, 1)
     assert str(mismatch) == "%fc0_x, lane 3, sample 2, cycle 17: RTL x, simulator 1"
     assert str(Mismatch("port y", 0, 1, 0, 5, 4)).startswith("port y, lane 1")
-
-

@@ -180,4 +180,6 @@ def test_samples_do_not_depend_on_the_ones_before_them():
 
 
 def test_the_naive_evaluator_knows_each_encoding():
-    assert {e.value for pair in PRODUCTS for e in pair} == {e.value for e in Encoding} == {"unipolar", "bipolar", "signed"}
+    assert (
+        {e.value for pair in PRODUCTS for e in pair} == {e.value for e in Encoding} == {"unipolar", "bipolar", "signed"}
+    )

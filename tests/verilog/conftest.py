@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 from nets import Spec, compiled, data
 
@@ -80,5 +79,3 @@ def accepts(tmp_path_factory):
 # Not every layer needs the cycle counter (LFSRs do not) or `done` (a layer that streams), nor a sum its guard bits; and a
 # name inside a module may be one outside.
 WAIVED = ("-Wno-UNUSEDSIGNAL", "-Wno-VARHIDDEN")
-
-

@@ -16,7 +16,7 @@ HOSTILE = (
     "größe",
     "层",
     "a\nb",
-    "*/ // `include \"x\"",
+    '*/ // `include "x"',
     "ends in a backslash\\",
     "verilator lint_off",
     "synopsys translate_off",

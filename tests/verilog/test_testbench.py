@@ -16,7 +16,9 @@ from sccc.rtl_check import testbench as make_testbench
 
 def run(folder, sources):
     subprocess.run(["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "sim", *sources], cwd=folder, check=True)
-    return subprocess.run(["vvp", "-n", "sim"], cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(
+        ["vvp", "-n", "sim"], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
 
 
 def write(folder, netlist, bench):
@@ -116,9 +118,9 @@ def test_a_start_after_a_reset_in_the_middle_of_a_window(tmp_path):
     text = f"""\
 module driver;
   reg clk = 0, rst = 1, start = 0;
-  reg [{width['x']}-1:0] x, wanted [0:1];
+  reg [{width["x"]}-1:0] x, wanted [0:1];
   wire valid;
-  wire [{width['y']}-1:0] y;
+  wire [{width["y"]}-1:0] y;
   integer cycle = -3;
   net dut (.clk(clk), .rst(rst), .start(start), .x(x), .valid(valid), .y(y));
   always #5 clk = ~clk;
