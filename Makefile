@@ -68,7 +68,7 @@ tools:
 demo: venv
 	@set -x
 	mkdir -p build
-	$(BIN)/sccc $(EXAMPLE)/mnist_mlp_tanh.onnx -o build/mnist_mlp.v --calibrate $(EXAMPLE)/mnist_sample.npz
+	$(BIN)/sccc $(EXAMPLE)/mnist_mlp_tanh.onnx -o build/mnist_mlp.v --length 32 --calibrate $(EXAMPLE)/mnist_sample.npz
 	$(BIN)/sccc simulate $(EXAMPLE)/mnist_mlp_tanh.onnx --data $(EXAMPLE)/mnist_sample.npz --length 32
 
 test: venv tools

@@ -3,8 +3,7 @@
     python benchmarks/simulator_rate.py MODEL.onnx --length 16 256 --images 10000
 
 "raw" is the bare AND + population count over two arrays in the first-level cache; "accumulate" and "streaming" are
-whole simulations, from real-valued images to class scores. State machines have sizes for the rate only, not for
-accuracy.
+whole simulations, from real-valued images to class scores.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+import sccc
 from sccc.backends.simulator import Simulator
 from sccc.backends.simulator.codegen import KERNEL, load
-from sccc.config import make_config
 from sccc.frontend import load_onnx
-from sccc.ir import Module
-from sccc.passes import DEFAULT_PIPELINE, PassContext, parse_pipeline, run_passes
 
 RAW_WORDS, RAW_REPEATS = 1024, 20000
 
@@ -37,23 +34,6 @@ def raw(a, b, repeats):
         a[0] += np.uint64(1)
     return total
 """
-
-MACHINES = {"tanh": "sc.btanh", "sigmoid": "sc.sigmoid", "relu": "sc.relu"}
-
-
-def compiled(path: str, length: int, style: str, data: np.ndarray) -> Module:
-    """The model as an sc module."""
-    pipeline = DEFAULT_PIPELINE if style == "accumulate" else DEFAULT_PIPELINE.replace(",map-activations", "")
-    context = PassContext(make_config({"length": length, "style": style}), data)
-    module = run_passes(load_onnx(path), parse_pipeline(pipeline), context)
-    for op in module.ops_named("sc.activate"):
-        sizes = {"threshold": 8, "depth": 16} if op.attributes["function"] == "relu" else {"states": 32}
-        kind = MACHINES[str(op.attributes["function"])]
-        machine = module.append(kind, op.operands, sizes, type=op.result.type, before=op)
-        module.replace_uses(op.result, machine.result)
-        module.erase(op)
-    return module
-
 
 def best_times(run: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
     """The shortest wall-clock time and the least processor time (all threads together) of several runs, in seconds."""
@@ -97,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     images = _images(options.model, options.data, options.images)
     for length in options.length:
         for style in options.style:
-            simulator = Simulator(compiled(options.model, length, style, images[:200]))
+            simulator = Simulator(sccc.compile(options.model, calibration=images[:200], length=length, style=style))
             products = simulator.run(images).bit_products
             show(style, length, len(images), products, *best_times(lambda: simulator.run(images), 3))  # noqa: B023
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

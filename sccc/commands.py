@@ -242,9 +242,8 @@ def run_simulate(args: argparse.Namespace) -> int:
 
 def _accuracy_tables(result: dict[str, Any]) -> list[Any]:
     rows = [[name, "-" if value is None else f"{100 * value:.2f} %"] for name, value in result["accuracy"].items()]
-    tables: list[Any] = [
-        report.table(f"{result['samples']:,} samples, {result['length']} cycles", ["model", "accuracy"], rows)
-    ]
+    title = f"{result['samples']:,} samples, {result['length']} cycles"
+    tables: list[Any] = [title, report.table("", ["model", "accuracy"], rows)]
     layers = [[layer["name"], layer["rmse_quantized"], layer["rmse_stream"]] for layer in result["layers"]]
     if layers:
         headings = ["layer", "RMS error, quantised - float", "RMS error, stream - quantised"]

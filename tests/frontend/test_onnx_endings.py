@@ -12,7 +12,7 @@ from sccc.diagnostics import SccError
 @pytest.mark.parametrize(("shape", "axis"), [(("N", 4), 1), (("N", 4), -1), (("N", 4), None), ((5, 4), 1)])
 def test_softmax_over_the_classes(graph, opset, shape, axis):
     if opset < 11 and axis == -1:
-        pytest.skip("negative axes came with opset 11")
+        axis = 1  # negative axes came with opset 11
     g = graph(opset, shape=shape)
     g.node("Softmax", **({} if axis is None else {"axis": axis}))
     assert g.check().ops[1].name == "nn.softmax"

@@ -28,8 +28,8 @@ def test_pytorch_models_compute_what_pytorch_computed(name, exporter):
 
 @pytest.fixture(scope="module")
 def digits():
-    datasets = pytest.importorskip("sklearn.datasets")
-    pytest.importorskip("skl2onnx")
+    from sklearn import datasets
+
     x, y = datasets.load_digits(return_X_y=True)
     return x.astype(np.float32)[:300], y[:300]
 

@@ -46,11 +46,11 @@ def test_the_value_is_kept(kinds, seed):
 @pytest.mark.parametrize(
     ("kinds", "left"),
     [
-        (["affine", "dense", "affine"], ["dense"]),
+        (["reshape", "affine", "dense", "affine"], ["reshape", "dense"]),
         (["dense", "dense"], ["dense"]),
         (["affine", "affine"], ["affine"]),
         (["affine", "reshape", "dense"], ["reshape", "dense"]),
-        (["dense", "tanh", "affine", "dense"], ["dense", "tanh", "dense"]),
+        (["reshape", "dense", "tanh", "affine", "dense"], ["reshape", "dense", "tanh", "dense"]),
         (["tanh", "affine", "tanh"], ["tanh", "affine", "tanh"]),
     ],
 )
@@ -67,7 +67,7 @@ def test_a_value_that_others_read_too_stays():
 
 
 def test_the_layer_keeps_the_name_of_its_dense_op():
-    module = chain(["affine", "dense", "affine"], np.random.default_rng(1))
-    module.ops[2].result.name = "fc1"
+    module = chain(["reshape", "affine", "dense", "affine"], np.random.default_rng(1))
+    module.ops_named("nn.dense")[0].result.name = "fc1"
     (dense,) = lower(module, {}, pipeline="fold-constants").ops_named("nn.dense")
     assert (dense.result.name, dense.origin) == ("fc1", "dense")
