@@ -35,6 +35,7 @@ def raw(a, b, repeats):
     return total
 """
 
+
 def best_times(run: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
     """The shortest wall-clock time and the least processor time (all threads together) of several runs, in seconds."""
     wall, processor = [], []

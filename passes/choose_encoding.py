@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,15 +38,23 @@ class ChooseEncoding(Pass):
         for op in module.ops_named("nn.layer"):
             assert op.result is not None
             options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
+            options = replace(options, style=self.style) if self.style else options
             a: dict[str, Any] = op.attributes
-            a["length"], a["bits"] = options.length, options.level_bits
-            if incoming is not None and previous is not None and previous.attributes["length"] != a["length"]:
+            a["length"] = options.length if options.style != "fixed" else 1
+            a["bits"], a["weight_bits"] = options.fraction_bits(a["in_signed"]), options.fraction_bits(True)
+            if incoming is not None and options.style == "fixed":
+                problems.add(
+                    "a layer streams into this one, which wants numbers",
+                    op.place(),
+                    "give the layer before it style = 'accumulate' or 'fixed'",
+                )
+            elif incoming is not None and previous is not None and previous.attributes["length"] != a["length"]:
                 problems.add(
                     f"length {a['length']} differs from the {previous.attributes['length']} of the layer that streams into it",
                     op.place(),
                     "give both layers the same length, or the first one the accumulate style",
                 )
-            a["style"] = _style(module, op, self.style or options.style, problems)
+            a["style"] = _style(module, op, options.style, problems)
             _encode(op, self.encoding or options.encoding, incoming, problems)
             if a["style"] == "streaming" and a["function"] == "relu":
                 _align_relu_scale(module, op)
@@ -59,6 +67,8 @@ class ChooseEncoding(Pass):
 def _style(module: Module, op: Operation, wanted: str, problems: Collector) -> str:
     """auto: accumulate, which is more exact at every length; the last layer always accumulates its result."""
     assert op.result is not None
+    if wanted == "fixed":
+        return "fixed"
     if next_layer(module, op.result) is None or wanted != "streaming":
         return "accumulate"
     function = op.attributes["function"]
@@ -100,6 +110,8 @@ def _encode(op: Operation, wanted: str, incoming: Encoding | None, problems: Col
     a: dict[str, Any] = op.attributes
     x_natural = Encoding.SIGNED if a["in_signed"] else Encoding.UNIPOLAR
     negative_weights = bool(np.any(np.asarray(a["weight"]) < 0))
+    if wanted == "bipolar" and a["style"] == "fixed":
+        problems.add("fixed-point numbers are not bipolar", op.place(), "use encoding auto or signed")
     if wanted == "unipolar":
         if negative_weights or a["in_signed"]:
             what = " and ".join(w for w, is_so in (("weights", negative_weights), ("inputs", a["in_signed"])) if is_so)
@@ -109,7 +121,7 @@ def _encode(op: Operation, wanted: str, incoming: Encoding | None, problems: Col
         x, w = Encoding.UNIPOLAR, Encoding.UNIPOLAR
     elif wanted == "bipolar":
         x, w = Encoding.BIPOLAR, Encoding.BIPOLAR
-    elif wanted == "signed":
+    elif wanted == "signed" or a["style"] == "fixed":
         x, w = incoming or x_natural, Encoding.SIGNED
     else:
         x = incoming or x_natural

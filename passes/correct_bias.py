@@ -20,7 +20,7 @@ from sccc.passes.manager import Pass, PassContext, register
 @register
 @dataclass(frozen=True)
 class CorrectBias(Pass):
-    """Fold each accumulator's mean error on calibration data into its start value; does nothing without data."""
+    """Fold the mean error of each layer's totals on calibration data into their start values; does nothing without data."""
 
     name: ClassVar[str] = "correct-bias"
     samples: int = 500
@@ -30,7 +30,7 @@ class CorrectBias(Pass):
             return module
         x = context.calibration[: self.samples]
         wanted = _float_products(module.reference, x)
-        for op in module.ops_named("sc.accumulate"):
+        for op in module.ops_named("sc.accumulate", "fx.dot"):
             if str(op.attributes["layer"]) in wanted:
                 _correct(module, op, wanted[str(op.attributes["layer"])], x, context)
         return module
@@ -42,7 +42,8 @@ def _correct(module: Module, op: Operation, wanted: np.ndarray, x: np.ndarray, c
     totals = context.simulate(module, x, [op.result.name])[op.result.name]
     initial = np.broadcast_to(np.asarray(op.attributes["initial"]), totals.shape[1:])
     error = (wanted / np.asarray(op.attributes["scale"]) - (totals - initial)).mean(axis=0)
-    op.attributes["initial"] = (initial + np.rint(error)).astype(np.int64)
+    exact = np.asarray(op.attributes.get("exact", np.nan))
+    op.attributes["initial"] = np.rint(np.where(np.isfinite(exact), exact, initial) + error).astype(np.int64)
     op.result.type = REGISTRY[op.name].infer(op)
 
 

@@ -34,10 +34,23 @@ def _fold(module: Module, op: Operation) -> bool:
         return False
     if (producer.name, op.name) == ("nn.reshape", "nn.dense"):
         return _move_affine_behind(module, producer)
-    if producer.name not in ("nn.affine", "nn.dense"):
+    if producer.name not in ("nn.affine", "nn.dense") or not _mergeable(producer, op):
         return False
     _replace_pair(module, producer, op, *_merged(producer, op))
     return True
+
+
+def _mergeable(first: Operation, second: Operation) -> bool:
+    """A dense op works along the last axis: it takes an affine op that is the same along all the others."""
+    if first.name == second.name:
+        return True
+    affine = first if first.name == "nn.affine" else second
+    return all(np.array_equal(np.broadcast_to(_last_axis(c), c.shape), c) for c in _coefficients(affine))
+
+
+def _last_axis(coefficients: np.ndarray) -> np.ndarray:
+    """The first row along the last axis."""
+    return coefficients.reshape(-1, coefficients.shape[-1])[0]
 
 
 def _merged(first: Operation, second: Operation) -> tuple[str, dict[str, Attribute]]:
@@ -45,6 +58,9 @@ def _merged(first: Operation, second: Operation) -> tuple[str, dict[str, Attribu
     a, b = _coefficients(first), _coefficients(second)
     if first.name == second.name == "nn.affine":
         return "nn.affine", {"scale": a[0] * b[0], "shift": a[1] * b[0] + b[1]}
+    a, b = (
+        (_last_axis(c[0]), _last_axis(c[1])) if op.name == "nn.affine" else c for op, c in ((first, a), (second, b))
+    )
     if first.name == "nn.affine":
         return "nn.dense", {"weight": b[0] * a[0], "bias": b[0] @ a[1] + b[1]}
     if second.name == "nn.affine":

@@ -26,6 +26,8 @@ class FuseLayers(Pass):
     def run(self, module: Module, context: PassContext) -> Module:
         _flatten_vectors(module)
         problems = Collector()
+        for op in module.ops_named("nn.argmax"):
+            _drop_increasing(module, op, problems)
         for op in list(module.ops):
             if op in module.ops and op.name not in KEPT:
                 with problems.catching():
@@ -43,6 +45,24 @@ def _layer_names(module: Module) -> set[str]:
         assert op.result is not None
         names |= {op.origin, str(op.attributes["activation_origin"]), op.result.name}
     return names - {""}
+
+
+INCREASING = ("tanh", "sigmoid", "leaky_relu", "softmax")
+"""Functions that keep the order of different numbers, so that ArgMax need not wait for them."""
+
+
+def _drop_increasing(module: Module, argmax: Operation, problems: Collector) -> None:
+    """ArgMax compares totals: an increasing function in front of it changes nothing and is left out."""
+    maker = argmax.operands[0].op
+    while maker is not None and maker.name.removeprefix("nn.") in INCREASING:
+        argmax.operands = list(maker.operands)
+        maker = argmax.operands[0].op
+    if maker is not None and maker.name.removeprefix("nn.") in FUNCTIONS:
+        problems.add(
+            f"ArgMax of a {maker.name.removeprefix('nn.')}, which makes different numbers equal",
+            argmax.place(),
+            "leave the activation out: the class is the largest sum, or end the model before ArgMax",
+        )
 
 
 def _flatten_vectors(module: Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from sccc.diagnostics import Collector, InternalError
 from sccc.ir import Module, Operation, Value
+from sccc.ops.fixed import number_range
+from sccc.ops.layer import one_in_totals
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding, Level
 
@@ -18,7 +21,7 @@ FUNCTION_ATTRIBUTES = ("function", "alpha", "beta", "lo", "hi")
 @register
 @dataclass(frozen=True)
 class Lower(Pass):
-    """Turn each nn.layer into SNGs, a dot product and an activation that map-activations will map to hardware."""
+    """Turn each nn.layer into SNGs (none in fixed point), a dot product and an activation that map-activations will map."""
 
     name: ClassVar[str] = "lower"
 
@@ -65,6 +68,7 @@ def _input(lowered: Module, op: Operation, values: dict[Value, Value], module: M
         "scale": layer.attributes["in_scale"],
         "encoding": layer.attributes["x_encoding"],
         "bits": layer.attributes["bits"],
+        "largest": _largest(layer.attributes),
     }
     new = lowered.append("sc.input", [], attributes, result=op.result.name, origin=op.origin, location=op.location)
     values[op.result] = _result(new)
@@ -85,36 +89,59 @@ def _layer(lowered: Module, op: Operation, values: dict[Value, Value], module: M
         new = lowered.append(op_name, operands, {**attributes, "layer": name}, result=f"{name}_{suffix}", **common)
         return _result(new)
 
-    x = values[op.operands[0]]
-    if isinstance(x.type, Level):
-        r = add("sc.source", [], "rx", kind="sobol", index=0, bits=x.type.bits)
-        x = add("sc.sng", [x, r], "x", length=a["length"])
-    encoding = Encoding(a["w_encoding"])
-    scale = np.asarray(a["weight_scale"], dtype=np.float64).reshape(-1, 1)
-    levels = encoding.encode(a["weight"] / scale, a["bits"])
-    w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])
-    r = add("sc.source", [], "rw", kind="sobol", index=1, bits=a["bits"])
-    w = add("sc.sng", [w, r], "w", length=a["length"])
-    count = add("sc.dot", [x, w], "count")
+    x, scale = values[op.operands[0]], np.asarray(a["weight_scale"], dtype=np.float64).reshape(-1, 1)
     in_scale = _lane_scale(float(a["in_scale"]) if np.ndim(a["in_scale"]) == 0 else 1.0, scale[:, 0])
-    following = next_layer(module, op.result)
+    weight = a["weight"] / scale
+    fixed, following = a["style"] == "fixed", next_layer(module, op.result)
     if following is None and a["function"] == "identity":
-        initial = np.rint(a["bias"] / in_scale * a["length"]).astype(np.int64)
-        values[op.result] = add("sc.accumulate", [count], "total", initial=initial, scale=in_scale / a["length"])
+        one = one_in_totals(a)
+        exact = a["bias"] / in_scale * one
+        bias = {"initial": np.rint(exact).astype(np.int64), "exact": exact, "scale": in_scale / one}
+        if fixed:
+            values[op.result] = _numbers(add, a, weight, x, **bias)
+        else:
+            values[op.result] = add("sc.accumulate", [_streams(add, a, weight, x)], "total", **bias)
         return
     decided = following.attributes if following is not None else a
     values[op.result] = add(
         "sc.activate",
-        [count],
+        [_numbers(add, a, weight, x) if fixed else _streams(add, a, weight, x)],
         "out",
         style=a["style"],
-        in_scale=in_scale,
+        in_scale=in_scale / one_in_totals(a) if fixed else in_scale,
         bias=a["bias"],
         out_scale=float(decided["in_scale"]) if following is not None else a["out_scale"],
-        encoding=_output_encoding(a, following),
-        bits=decided["bits"],
+        **_output_form(a, following),
         **{k: a[k] for k in FUNCTION_ATTRIBUTES},
     )
+
+
+def _streams(add: Callable[..., Value], a: dict[str, Any], weight: np.ndarray, x: Value) -> Value:
+    """The count of a layer's products, of streams."""
+    if isinstance(x.type, Level):
+        r = add("sc.source", [], "rx", kind="sobol", index=0, bits=x.type.bits)
+        x = add("sc.sng", [x, r], "x", length=a["length"])
+    encoding = Encoding(a["w_encoding"])
+    levels = encoding.encode(weight, a["bits"])
+    w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])
+    r = add("sc.source", [], "rw", kind="sobol", index=1, bits=a["bits"])
+    w = add("sc.sng", [w, r], "w", length=a["length"])
+    return add("sc.dot", [x, w], "count")
+
+
+def _numbers(add: Callable[..., Value], a: dict[str, Any], weight: np.ndarray, x: Value, **bias: Any) -> Value:
+    """The total of a layer's products, of numbers. Weights leave out the one most negative number."""
+    bits, top = a["weight_bits"], (1 << a["weight_bits"]) - 1
+    levels = np.clip(Encoding.SIGNED.encode(weight, bits), -top, top)
+    w = add("sc.constant", [], "weights", levels=levels, encoding=Encoding.SIGNED.value, bits=bits)
+    return add("fx.dot", [x, w], "total", **bias)
+
+
+def _largest(layer: Mapping[str, Any]) -> int:
+    """The largest level of a layer's input: 0 (1.0 itself) for streams, what a number of that width holds for numbers."""
+    if layer["style"] != "fixed":
+        return 0
+    return number_range(Level((), Encoding(layer["x_encoding"]), layer["bits"]))[1]
 
 
 def _lane_scale(in_scale: float, weight_scale: np.ndarray) -> Any:
@@ -123,10 +150,16 @@ def _lane_scale(in_scale: float, weight_scale: np.ndarray) -> Any:
     return float(scale[0]) if np.all(scale == scale[0]) else scale
 
 
-def _output_encoding(a: dict[str, Any], following: Operation | None) -> str:
+def _output_form(a: dict[str, Any], following: Operation | None) -> dict[str, Any]:
+    """Encoding, bits and largest level of what leaves a layer: what the next one reads, or the network's output."""
     if following is not None:
-        return str(following.attributes["x_encoding"])
-    return (Encoding.SIGNED if a["out_signed"] else Encoding.UNIPOLAR).value
+        f: dict[str, Any] = following.attributes
+        return {"encoding": f["x_encoding"], "bits": f["bits"], "largest": _largest(f)}
+    encoding, bits = Encoding.SIGNED if a["out_signed"] else Encoding.UNIPOLAR, a["bits"]
+    if a["style"] != "fixed":
+        return {"encoding": encoding.value, "bits": bits}
+    bits = a["weight_bits"] + (encoding is Encoding.UNIPOLAR)
+    return {"encoding": encoding.value, "bits": bits, "largest": number_range(Level((), encoding, bits))[1]}
 
 
 def _output(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
@@ -143,7 +176,7 @@ def _output(lowered: Module, op: Operation, values: dict[Value, Value], module: 
             scale = (
                 float(a["in_scale"] if np.ndim(a["in_scale"]) == 0 else 1.0)
                 * float(np.ravel(a["weight_scale"])[0])
-                / a["length"]
+                / one_in_totals(a)
             )
         else:
             scale = float(a["out_scale"])

@@ -14,7 +14,7 @@ from sccc.passes.map_streaming import map_streaming
 @register
 @dataclass(frozen=True)
 class MapActivations(Pass):
-    """Accumulate: sum, rescale, table. Streaming: a state machine whose states follow from gain and variance."""
+    """Accumulate: sum, rescale, table (fixed: no sum). Streaming: a state machine whose states follow from gain and variance."""
 
     name: ClassVar[str] = "map-activations"
 
@@ -22,7 +22,7 @@ class MapActivations(Pass):
         for op in module.ops_named("sc.activate"):
             assert op.result is not None
             style = op.attributes["style"]
-            new = map_accumulate(module, op) if style == "accumulate" else map_streaming(module, op, context)
+            new = map_streaming(module, op, context) if style == "streaming" else map_accumulate(module, op)
             module.replace_uses(op.result, new)
             module.erase(op)
         return module

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sccc.config import Options
 from sccc.diagnostics import Collector
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
@@ -43,19 +44,31 @@ class Quantize(Pass):
         options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
         given = a["in_scale"]
         a["in_scale"], a["in_signed"] = _input_range(module, op, context, seen)
+        fixed, last = options.style == "fixed", next_layer(module, op.result) is None
+        if fixed:
+            a["in_scale"] *= _stretch(options, a["in_signed"])
         if given:  # by the model's own quantiser
             a["in_scale"] = given
             _give_back(op, given)
-        per_channel = (self.weights or options.weights) == "per-channel" and next_layer(module, op.result) is not None
+        per_channel = (self.weights or options.weights) == "per-channel" and not last
         a["weight_scale"] = weight_scale(
             a["weight"],
-            options.level_bits,
+            options.fraction_bits(True),
             per_channel=per_channel,
             power_of_two=(self.scales or options.scales) == "power-of-two",
             # Where a state machine follows, saturated weights cost more than coarse ones (measured: 0.6 pt at 3/4 of the range).
             clip=options.style != "streaming",
+            full=not fixed,
         )
         a["out_scale"], a["out_signed"] = _output_range(op, seen, options.coverage)
+        if fixed and last:
+            a["out_scale"] *= _stretch(options, a["out_signed"])
+
+
+def _stretch(options: Options, signed: bool) -> float:
+    """What an encoded 1.0 is, in units of the largest fixed-point number, which is one step below it."""
+    full = 1 << options.fraction_bits(signed)
+    return full / (full - 1)
 
 
 def _give_back(op: Operation, scale: float) -> None:
@@ -72,28 +85,33 @@ CLIP_STEPS = 41
 CLIP_LEAST = 0.3
 
 
-def weight_scale(weight: np.ndarray, bits: int, *, per_channel: bool, power_of_two: bool, clip: bool) -> Any:
+def weight_scale(
+    weight: np.ndarray, bits: int, *, per_channel: bool, power_of_two: bool, clip: bool, full: bool = True
+) -> Any:
     """The real number that a weight level of 1.0 stands for, per layer or [outputs] per channel.
 
     The largest magnitude; with `clip`, the scale at most that large which minimises the mean square error of rounding to `bits`
-    fractional bits and saturating (Banner et al., NeurIPS 2019, by search instead of a distribution).
+    fractional bits and saturating (Banner et al., NeurIPS 2019, by search instead of a distribution). Levels go up to 2**bits
+    when `full`, else to 2**bits - 1, as fixed-point numbers do.
     """
+    one = 1 << bits
+    top = one if full else one - 1
     rows = np.abs(weight) if per_channel else np.abs(weight).reshape(1, -1)
     largest = rows.max(axis=1)
     largest = np.where(largest > 0, largest, 1.0)
     if power_of_two:
-        candidates = 2.0 ** (np.ceil(np.log2(largest)) - np.arange(3 if clip else 1)[:, None])
+        candidates = 2.0 ** (np.ceil(np.log2(largest * one / top)) - np.arange(3 if clip else 1)[:, None])
     else:
-        candidates = largest * np.linspace(1.0, CLIP_LEAST, CLIP_STEPS if clip else 1)[:, None]
-    errors = [_rounding_error(rows, scale, bits) for scale in candidates]
+        candidates = largest * one / top * np.linspace(1.0, CLIP_LEAST, CLIP_STEPS if clip else 1)[:, None]
+    errors = [_rounding_error(rows, scale / one, top) for scale in candidates]
     scale = np.take_along_axis(candidates, np.argmin(errors, axis=0)[None], axis=0)[0]
     return scale if per_channel else float(scale[0])
 
 
-def _rounding_error(rows: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
-    """Mean square error per row of magnitudes rounded to multiples of scale / 2**bits and limited to scale."""
-    step = (scale / (1 << bits))[:, None]
-    return np.square(np.minimum(np.rint(rows / step), 1 << bits) * step - rows).mean(axis=1)
+def _rounding_error(rows: np.ndarray, step: np.ndarray, top: int) -> np.ndarray:
+    """Mean square error per row of magnitudes rounded to multiples of step and limited to top of them."""
+    step = step[:, None]
+    return np.square(np.minimum(np.rint(rows / step), top) * step - rows).mean(axis=1)
 
 
 def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:

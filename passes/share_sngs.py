@@ -2,202 +2,79 @@
 
 Sharing two sources per layer is not only cheaper than a source for every SNG, it is better when they are jointly low-discrepancy
 (shared/notes/sc-facts.md, section 2). Where a state machine follows, each lane's weight source gets a mask of its own, which
-brings the variance of a cycle's count down to that of independent streams at no cost in registers.
+brings the variance of a cycle's count down to that of independent streams at no cost in registers. With an error budget, or when
+the fewest sources are wanted, sources are searched for (`sccc.passes.choose_sources`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
-from sccc.diagnostics import Location, SccError
-from sccc.ir import Module, Operation, Value
+from sccc.ir import Module, Operation
+from sccc.passes.choose_sources import Judge, cheapest_within, fewest_sources
 from sccc.passes.manager import Pass, PassContext, register
-from sccc.sources import SOBOL_DIMENSIONS, splitmix64
-from sccc.types import Encoding, Stream
-
-MASK_BITS = 8
-"""Most significant bits of a random number that masks change."""
+from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
 
 ATTEMPTS = 100
 """How often random sources are drawn before the verifier has to refuse them."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What one layer's SNGs are to compare with: kind and indices of the x and the w source, and the w lanes' masks."""
-
-    kind: tuple[str, str]
-    index: tuple[Any, Any]
-    masks: tuple[Any, Any]
-
-
 @register
 @dataclass(frozen=True)
 class ShareSngs(Pass):
-    """Choose random sources: per layer one low-discrepancy pair (auto), or a source for every SNG (none)."""
+    """Choose random sources: per layer one low-discrepancy pair (auto), a source for every SNG (none), or the fewest (max)."""
 
     name: ClassVar[str] = "share-sngs"
     sharing: str = ""
     source: str = ""
+    error_budget: float = 0.0
 
     def run(self, module: Module, context: PassContext) -> Module:
+        judge: Judge | None = None
+        fewest: dict[Operation, tuple[str, float]] = {}
+        seed = context.config.options.seed
         for position, dot in enumerate(module.ops_named("sc.dot")):
-            layer = str(dot.attributes["layer"])
-            options = context.config.for_layer(layer, dot.origin)
+            options = context.config.for_layer(str(dot.attributes["layer"]), dot.origin)
             sharing, source = self.sharing or options.sharing, self.source or options.source
-            if source == "auto":
-                source = "sobol"
-            fsm = _feeds_fsm(module, dot)
-            # Random sources may happen to be dependent: draw again. One pair that all lanes share must be better than that.
-            for attempt in range(ATTEMPTS):
-                if sharing == "none":
-                    plan, limit = _plan_none(dot, source, position, options.seed, attempt), DEPENDENCE_LIMIT
-                else:
-                    plan, limit = _plan_shared(dot, source, position, options.seed, fsm, attempt), DEPENDENCE_LIMIT / 2
-                _assign(module, dot, plan)
-                if source != "lfsr" or dependent_pair(*_operands(dot), _length(dot), limit) is None:
-                    break
+            budget = self.error_budget or options.error_budget
+            if budget and judge is None:
+                judge = Judge(module, context)
+            if sharing == "max":
+                fewest[dot] = source, budget
+            elif sharing == "auto" and budget and judge is not None:
+                assign(module, dot, cheapest_within(judge, dot, source, seed, budget))
+            else:
+                _draw(module, dot, sharing, source, position, seed)
+                if budget and judge is not None and (error := judge.of(dot)) > budget:
+                    raise judge.refuse(dot, budget, error)
+        if fewest:
+            _share_most(module, judge, fewest, context)
         return module
 
 
-def _feeds_fsm(module: Module, dot: Operation) -> bool:
-    """Whether the count becomes a stream in a state machine, so that its variance per cycle matters."""
-    assert dot.result is not None
-    readers = module.uses()[dot.result]
-    return any(
-        r.attributes.get("style") == "streaming" or r.name in ("sc.offset", "sc.btanh", "sc.sigmoid", "sc.relu")
-        for r in readers
-    )
+def _draw(module: Module, dot: Operation, sharing: str, source: str, position: int, seed: int) -> None:
+    """Sources by rule. Random ones may happen to be dependent: draw again. One pair for all lanes must be better than that."""
+    source = "sobol" if source == "auto" else source
+    fsm = feeds_fsm(module, dot)
+    for attempt in range(ATTEMPTS):
+        if sharing == "none":
+            plan, limit = plan_none(dot, source, position, seed, attempt), DEPENDENCE_LIMIT
+        else:
+            plan, limit = plan_shared(dot, source, position, seed, fsm, attempt), DEPENDENCE_LIMIT / 2
+        assign(module, dot, plan)
+        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit) is None:
+            break
 
 
-def spread_masks(lanes: int, bits: int) -> np.ndarray:
-    """One mask per lane, evenly spread over 0 .. 2**bits - 1, neighbours and lanes at regular strides far apart.
-
-    Multiplicative hashing with the golden ratio (Knuth); at most 2**MASK_BITS different masks, in the most significant bits,
-    where they decorrelate (measured: neighbouring pixels that differ only in low bits of the mask double the variance).
-    """
-    used = min(bits, MASK_BITS)
-    hashed = np.arange(lanes, dtype=np.uint64) * np.uint64(2654435761) & np.uint64(0xFFFFFFFF)
-    return (hashed >> np.uint64(32 - used)).astype(np.int64) << (bits - used)
-
-
-def reversed_masks(lanes: int, bits: int) -> np.ndarray:
-    """Another even spread, for the operand that meets one with `spread_masks`: the lane's number with its bits reversed."""
-    number = np.arange(lanes) % (1 << bits)
-    masks = np.zeros(lanes, dtype=np.int64)
-    for k in range(bits):
-        masks |= (number >> k & 1) << (bits - 1 - k)
-    return masks
-
-
-def _masks(x: Value, lanes: int, bits: int) -> tuple[Any, Any]:
-    """Masks of the x and the w lanes where a state machine follows.
-
-    Bipolar x streams need masks too: a zero is a stream of probability 1/2, the same in all lanes that share a source.
-    """
-    assert isinstance(x.type, Stream)
-    if x.type.encoding is Encoding.BIPOLAR and x.op is not None and x.op.name == "sc.sng":
-        return spread_masks(lanes, bits), reversed_masks(lanes, bits)
-    return None, spread_masks(lanes, bits)
-
-
-def _plan_shared(dot: Operation, source: str, position: int, seed: int, fsm: bool, attempt: int) -> Plan:
-    x, w = _operands(dot)
-    bits = _bits(w)
-    masks = _masks(x, w.type.shape[1], bits) if fsm else (None, None)
-    if source == "sobol":
-        # The w dimension changes from layer to layer: a streaming layer's input depends on the sources of the layer before it.
-        return Plan(("sobol", "sobol"), (0, 1 + position % (SOBOL_DIMENSIONS - 1)), masks)
-    if source == "ramp":
-        return Plan(("ramp", "sobol"), (0, 0), masks)
-    first = splitmix64(seed * 1_000_003 + position)
-    pair = [splitmix64(first + 2 * attempt + k) % (1 << 31) for k in (1, 2)]
-    return Plan(("lfsr", "lfsr"), (pair[0], pair[1]), masks)
-
-
-def _plan_none(dot: Operation, source: str, position: int, seed: int, attempt: int) -> Plan:
-    x, w = _operands(dot)
-    bits = _bits(w)
-    base = splitmix64(seed * 1_000_003 + position + attempt * 7_368_787) % (1 << 24)
-    lanes = x.type.lanes + w.type.lanes
-    if source == "ramp":
-        raise SccError(
-            "a ramp cannot be a source of its own for every SNG: all ramps are the same",
-            Location(node=dot.origin, option="--sharing"),
-            "use --sharing auto, or --source sobol or lfsr",
-        )
-    numbers = np.array([splitmix64(base * 7919 + i) % (1 << 20) for i in range(lanes)], dtype=np.int64)
-    if source == "sobol":
-        # Scramblings of one dimension for x and of another for w: every pair that meets stays jointly low-discrepancy.
-        split = 1 + position % (SOBOL_DIMENSIONS - 1)
-        index = (numbers[: x.type.lanes] * SOBOL_DIMENSIONS, numbers[x.type.lanes :] * SOBOL_DIMENSIONS + split)
-        masks = numbers * 2654435761 >> 7 & ((1 << bits) - 1)
-    else:
-        numbers %= 1 << max(3, bits)  # as many seeds as an LFSR has states
-        index = (numbers[: x.type.lanes], numbers[x.type.lanes :])
-        masks = np.zeros(lanes, dtype=np.int64)
-    shaped = [part.reshape(v.type.shape) for part, v in zip(index, (x, w), strict=True)]
-    if source == "lfsr":
-        same = shaped[0] == shaped[1]  # by chance an SNG has drawn the seed of the one that it meets
-        shaped[1] = np.where(same, (shaped[1] + (1 << max(3, bits)) // 3) % (1 << max(3, bits)), shaped[1])
-    mask_parts = [masks[: x.type.lanes].reshape(x.type.shape), masks[x.type.lanes :].reshape(w.type.shape)]
-    kind = "scrambled" if source == "sobol" else "lfsr"
-    return Plan(
-        (kind, kind),
-        (shaped[0], shaped[1]),
-        (mask_parts[0], mask_parts[1]) if source == "sobol" else (None, None),
-    )
-
-
-def _operands(dot: Operation) -> tuple[Value, Value]:
-    return dot.operands[0], dot.operands[1]
-
-
-def _length(dot: Operation) -> int:
-    kind = dot.operands[0].type
-    assert isinstance(kind, Stream)
-    return kind.length
-
-
-def _bits(stream: Value) -> int:
-    assert stream.op is not None
-    return int(stream.op.operands[0].type.bits)  # type: ignore[attr-defined]
-
-
-def _assign(module: Module, dot: Operation, plan: Plan) -> None:
-    """Give the SNGs of a dot's operands new sources; streams that come from state machines stay as they are."""
-    for side, stream in enumerate(_operands(dot)):
-        sng = stream.op
-        if sng is None or sng.name != "sc.sng":
-            continue
-        assert isinstance(stream.type, Stream)
-        layer, suffix = str(dot.attributes["layer"]), ("rx", "rw")[side]
-        common: dict[str, Any] = {"origin": sng.origin, "location": sng.location, "before": sng}
-        attributes: dict[str, Any] = {
-            "kind": plan.kind[side],
-            "index": plan.index[side],
-            "bits": _bits(stream),
-            "layer": layer,
-        }
-        _release(module, sng.operands.pop())
-        random = module.append("sc.source", [], attributes, result=f"{layer}_{suffix}", **common).result
-        assert random is not None
-        if plan.masks[side] is not None:
-            masks = {"masks": plan.masks[side], "layer": layer}
-            random = module.append("sc.mask", [random], masks, result=f"{layer}_{suffix}m", **common).result
-            assert random is not None
-        sng.operands.append(random)
-
-
-def _release(module: Module, random: Value) -> None:
-    """Erase the ops that make a random number which nobody compares with any more."""
-    while random.op is not None and not any(random in op.operands for op in module.ops):
-        maker = random.op
-        module.erase(maker)
-        if not maker.operands:
-            return
-        random = maker.operands[0]
+def _share_most(
+    module: Module, judge: Judge | None, wishes: dict[Operation, tuple[str, float]], context: PassContext
+) -> None:
+    for dot, plan in fewest_sources(module, judge, wishes, context.config.options.seed).items():
+        assign(module, dot, plan)
+        if feeds_fsm(module, dot):
+            context.warnings.append(
+                f"layer '{dot.origin or dot.attributes['layer']}': its lanes share sources without masks, so that its count varies "
+                "more than its state machine is made for (--sharing auto gives each lane a mask)"
+            )

@@ -11,6 +11,7 @@ from sccc.backends.simulator import Simulator
 from sccc.data import Data
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
+from sccc.ops.layer import one_in_totals
 from sccc.schedule import layer_ops
 from sccc.types import Count, Level, Stream, Total
 
@@ -40,9 +41,9 @@ def measure(
 ) -> dict[str, Any]:
     """What `sccc simulate` reports, as plain data.
 
-    Keys: samples, length, accuracy {float, quantized, stream} (None without a float model), layers [{name, rmse_quantized,
-    rmse_stream}], seconds and bit_products_per_second of the stream simulation. Layer errors are root mean squares in the layer's
-    real units: quantised against float, streams against quantised.
+    Keys: samples, length (1 without streams), accuracy {float, quantized, stream} (None without a float model), layers [{name,
+    rmse_quantized, rmse_stream}], seconds and bit_products_per_second (0 in fixed point) of the bit-exact simulation. Layer errors
+    are root mean squares in the layer's real units: quantised against float, streams against quantised.
     """
     assert data.y is not None
     (source,) = module.inputs
@@ -59,7 +60,7 @@ def measure(
     seconds = max(run.seconds, 1e-9)
     return {
         "samples": samples,
-        "length": max((v.type.length for v in module.values() if isinstance(v.type, Stream)), default=0),
+        "length": max((v.type.length for v in module.values() if isinstance(v.type, Stream)), default=1),
         "accuracy": {
             "float": right["float"] / samples if module.reference is not None else None,
             "quantized": right["quantized"] / samples,
@@ -147,7 +148,7 @@ def _real_scale(module: Module, layer: str, value: Value) -> float | None:
     if isinstance(value.type, Total):
         layers = module.reference.ops_named("nn.layer") if module.reference is not None else []
         a: dict[str, Any] = next((op.attributes for op in layers if op.result and op.result.name == layer), {})
-        return float(np.mean(a["in_scale"]) * np.mean(a["weight_scale"])) / a["length"] if a else None
+        return float(np.mean(a["in_scale"]) * np.mean(a["weight_scale"])) / one_in_totals(a) if a else None
     assert value.op is not None
     return float(value.op.attributes.get("scale", 1.0))
 

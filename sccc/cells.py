@@ -47,6 +47,11 @@ class CountCell:
 
 
 @dataclass(frozen=True)
+class MultiplyAdd:
+    """The sum over lanes of a number times a constant weight, plus a constant, registered once per sample: fixed point."""
+
+
+@dataclass(frozen=True)
 class Fsm:
     """A state machine per lane. Variables: the op's operands and per-lane integer attributes by name, `state`, `step`.
 
@@ -78,4 +83,4 @@ class Arbiter:
     """The index of the first largest lane."""
 
 
-Cell = Wire | Comb | CountCell | Fsm | SourceCell | Memory | Arbiter
+Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Arbiter

@@ -118,6 +118,9 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument(
         "--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference"
     )
+    parser.add_argument(
+        "--scc", action="store_true", help="also measure the correlation (SCC) of the streams that are multiplied"
+    )
     _add_options(parser)
 
 

@@ -145,13 +145,13 @@ def _print(args: argparse.Namespace, result: dict[str, Any], *parts: Any) -> Non
 
 
 def _is_hardware(module: Module) -> bool:
-    return all(op.dialect == "sc" for op in module)
+    return all(op.dialect != "nn" for op in module)
 
 
 def _require_hardware(module: Module) -> None:
     """Before a simulation: a pipeline of the user's may have left something of the float network."""
     for op in module:
-        if op.dialect != "sc":
+        if op.dialect == "nn":
             raise SccError(f"{op.name} is not hardware yet", op.place(), "run the whole pipeline, as in `sccc passes`")
 
 
@@ -235,8 +235,14 @@ def run_simulate(args: argparse.Namespace) -> int:
         result = measure(
             module, inputs.samples, flip_rate=args.flip_rate, seed=seed, kernels=args.kernels, progress=progress
         )
+    tables = _accuracy_tables(result)
+    if args.scc:
+        from sccc.scc import measured_scc
+
+        result["scc"] = measured_scc(module, inputs.samples.x, kernels=args.kernels)
+        tables.append(report.scc_table(result["scc"]))
     write_files(_json_file(args, result))
-    _print(args, result, *_accuracy_tables(result))
+    _print(args, result, *tables)
     return EXIT_OK
 
 

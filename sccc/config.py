@@ -29,25 +29,41 @@ def option(
     return field(default=default, metadata={"doc": doc, "choices": choices, "lo": lo, "hi": hi, "per_layer": per_layer})
 
 
+FIXED_WIDTH = 8
+"""Bits of a fixed-point number when none are given."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How a network is compiled. Values are checked on construction; raises SccError with every problem."""
 
     length: int = option(64, "cycles per window (the stream length N)", lo=1, hi=1 << 20)
     bits: int = option(
-        0, "fractional bits of levels and random numbers; 0: log2 of the length, at least 3", lo=0, hi=20
+        0,
+        "fractional bits of levels and random numbers, 0: log2 of the length, at least 3; "
+        "style fixed: bits of a number with its sign, 0: 8",
+        lo=0,
+        hi=20,
     )
     style: str = option(
         "auto",
-        "activation in binary after each window, or streaming through an FSM",
-        ("auto", "accumulate", "streaming"),
+        "activation in binary after each window, or streaming through an FSM; fixed: no streams, but fixed-point numbers",
+        ("auto", "accumulate", "streaming", "fixed"),
     )
     encoding: str = option(
         "auto", "what a stream means; auto picks by predicted error", ("auto", "bipolar", "unipolar", "signed")
     )
     source: str = option("auto", "random sources; auto: sobol", ("auto", "sobol", "lfsr", "ramp"))
     sharing: str = option(
-        "auto", "auto: one low-discrepancy pair per layer; none: a source for every SNG", ("auto", "none")
+        "auto",
+        "auto: one low-discrepancy pair per layer; none: a source for every SNG; max: the fewest sources in all, no masks",
+        ("auto", "none", "max"),
+    )
+    error_budget: float = option(
+        0.0,
+        "largest RMS error of a layer's total, in standard deviations of its output on calibration data: "
+        "the cheapest sources within it are searched for; 0: none given",
+        lo=0.0,
     )
     weights: str = option(
         "per-tensor", "one weight scale per layer, or one per output channel", ("per-tensor", "per-channel")
@@ -68,12 +84,21 @@ class Options:
         problems = Collector()
         for f in dataclasses.fields(self):
             _check(f, getattr(self, f.name), problems)
+        if self.bits == 1 and self.style != "fixed":
+            advice = "take at least 2 bits, or 0 for what the length resolves"
+            problems.add("sources of 1 bit are all alike", Location(option="bits"), advice)
+        if self.style == "fixed" and self.bits == 1:
+            problems.add("1 bit is a sign and no number", Location(option="bits"), "style fixed wants at least 2 bits")
         problems.raise_if_any()
 
     @property
     def level_bits(self) -> int:
         """Fractional bits of the levels: those given, or what the length resolves, ceil(log2 N), but at least 3."""
         return self.bits or max(3, (self.length - 1).bit_length())
+
+    def fraction_bits(self, signed: bool) -> int:
+        """Fractional bits of a level: of fixed-point numbers their width without the sign, else `level_bits`."""
+        return (self.bits or FIXED_WIDTH) - signed if self.style == "fixed" else self.level_bits
 
 
 OPTION_FIELDS = {f.name: f for f in dataclasses.fields(Options)}

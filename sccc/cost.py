@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell
+from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell
+from sccc.digits import signed_digits
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
 from sccc.neurons import constant_streams, neuron
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
+from sccc.ops.fixed import dot_weights
 from sccc.ops.source import source_lanes
 from sccc.schedule import schedule
 from sccc.sources import CounterSource, LfsrSource
-from sccc.types import Count, Level, Random, Stream, Total, Type, signed_width
+from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
 
 FULL_ADDER = 5
 """Gates of a full adder: two XOR, two AND, one OR."""
@@ -156,6 +158,21 @@ def _fsm_cost(op: Operation) -> Cost:
     return Cost(gates=lanes * gates, flipflops=lanes * registers)
 
 
+def _multiply_add_cost(op: Operation) -> Cost:
+    """Constant multipliers and their sums, and a register.
+
+    Each nonzero digit of a weight adds a number once: a multiplier takes one adder less than its weight has digits, the sum of the
+    products the rest. As a carry-save tree over all bits, that is a full adder for each bit that does not come out again.
+    """
+    x = op.operands[0].type
+    assert op.result is not None and isinstance(x, Level)
+    weights, width, signed = dot_weights(op), lane_bits(op.result.type), x.encoding is Encoding.SIGNED
+    # The bias adds as many bits to each output as come out of it.
+    bits = np.abs(signed_digits(weights)).sum(axis=(0, 2), dtype=np.int64) * (x.bits + signed)
+    gates = FULL_ADDER * float(bits.sum()) + (2 * x.bits * x.lanes if signed else 0)
+    return Cost(gates=gates, flipflops=op.result.type.lanes * width, products=int(np.count_nonzero(weights)))
+
+
 def _memory_cost(op: Operation) -> Cost:
     """A table with sorted entries: about one gate per output bit for each change of it along the table."""
     assert op.result is not None
@@ -174,6 +191,7 @@ _COSTS: dict[type, Callable[[Operation], Cost]] = {
     SourceCell: _source_cost,
     Comb: _comb_cost,
     CountCell: _count_cost,
+    MultiplyAdd: _multiply_add_cost,
     Fsm: _fsm_cost,
     Memory: _memory_cost,
     Arbiter: _arbiter_cost,

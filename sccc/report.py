@@ -49,6 +49,19 @@ def _cell(value: Any) -> Text:
     return Text(f"{value:,}" if isinstance(value, int) else str(value))
 
 
+def scc_table(layers: list[dict[str, Any]]) -> Table:
+    """What `sccc.scc.measured_scc` found: the pairs of streams whose products are furthest off."""
+    rows: list[list[Any]] = []
+    for layer in layers:
+        for pair in layer["worst"]:
+            predicted = "-" if pair["predicted"] is None else f"{pair['predicted']:+.3f}"
+            lanes = f"x[{pair['x']}] w[{pair['output']}, {pair['x']}]"
+            figures = f"{pair['deviation']:+.4f}", f"{pair['measured']:+.3f}", predicted
+            rows.append([layer["layer"], lanes, *figures, f"{layer['rms']:.3f} of {layer['pairs']:,}"])
+    headings = ["layer", "worst pairs", "p11 - pa pb", "SCC", "predicted", "RMS SCC of all pairs"]
+    return table("correlation of the streams that are multiplied", headings, rows)
+
+
 def bill_rows(module: Module) -> dict[str, Any]:
     """The bill as plain data: per layer and in total."""
     layers, latency = bill(module)

@@ -2,37 +2,49 @@
 
 Cycle 0 is the one in which `start` is high. Each layer has a window controller: `go` high in cycle g makes its sources
 run in cycles g+1 .. g+N. A layer that streams lets the next one start one cycle behind it (the register of its state
-machine); a layer that accumulates hands over its levels when its window has ended.
+machine); a layer that accumulates hands over its levels when its window has ended. A fixed-point layer takes its input in
+cycle g itself, and may do so every cycle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sccc.cells import MultiplyAdd
 from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.types import Count, Level, Stream, Total
+from sccc.types import Count, Level, Random, Stream, Total
 
 
 @dataclass(frozen=True)
 class LayerTiming:
-    """A layer's window: `go` is the cycle in which it is told to start, `length` its cycles."""
+    """A layer's window: `go` is the cycle in which it is told to start, `length` its cycles.
+
+    `instant`: fixed point, whose window of one cycle is `go` itself, because no source has to start first.
+    """
 
     name: str
     go: int
     length: int
     streams_from: str
+    instant: bool = False
 
     @property
     def first(self) -> int:
         """The first cycle of the window."""
-        return self.go + 1
+        return self.go if self.instant else self.go + 1
 
     @property
     def ended(self) -> int:
         """The cycle in which totals are valid and the window's `done` is high."""
-        return self.go + self.length + 1
+        return self.first + self.length
+
+    @property
+    def busy(self) -> int:
+        """For how many cycles the layer's input must be held, and after how many the next one may come."""
+        return self.ended - self.go
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,16 @@ def schedule(module: Module) -> Schedule:
             streaming = isinstance(feed.type, Stream)
             go = before.go + REGISTRY[feed.op.name].latency if streaming else before.ended + 1
             streams_from = before.name if streaming else ""
-        timings[name] = LayerTiming(name, go, length, streams_from)
+        timings[name] = LayerTiming(name, go, length, streams_from, is_instant(ops))
     output = module.outputs[0].operands[0]
     last = timings[str(output.op.attributes["layer"])]  # type: ignore[union-attr]
     held = isinstance(output.type, Level)
-    interval = max(t.length for t in timings.values()) + 1
-    return Schedule(timings, last.ended + (1 if held else 0), interval)
+    return Schedule(timings, last.ended + (1 if held else 0), max(t.busy for t in timings.values()))
+
+
+def is_instant(ops: Iterable[Operation]) -> bool:
+    """Whether a layer of these ops multiplies numbers, once per sample."""
+    return any(isinstance(REGISTRY[op.name].cell, MultiplyAdd) for op in ops)
 
 
 def _check_layers(module: Module) -> None:
@@ -94,6 +110,10 @@ def _check_layers(module: Module) -> None:
     for op in module:
         if op.name not in ("sc.input", "sc.output") and not op.attributes.get("layer"):
             problems.add("belongs to no layer", op.place(), 'write {layer = "NAME"}: a netlist is a chain of layers')
+    for ops in layer_ops(module).values():
+        streams = [op for op in ops if op.result and isinstance(op.result.type, Count | Random | Stream)]
+        if streams and is_instant(ops):
+            problems.add("a layer of streams cannot hold an fx.dot", streams[0].place(), "put it in a layer of its own")
     problems.raise_if_any()
     if not any(value.op and value.op.name != "sc.input" for op in module.outputs for value in op.operands):
         raise SccError(f"module '{module.name}' has no layer: no output is computed from anything")
@@ -109,4 +129,4 @@ def _feeding_value(ops: list[Operation]) -> Value | None:
     return None
 
 
-__all__ = ["LayerTiming", "Schedule", "Total", "layer_ops", "schedule"]
+__all__ = ["LayerTiming", "Schedule", "Total", "is_instant", "layer_ops", "schedule"]

@@ -150,10 +150,38 @@ def _scramble(columns: tuple[int, ...], bits: int, seed: int) -> list[int]:
     ]
 
 
-def lfsr(bits: int, width: int, seed: int) -> LfsrSource:
-    """A maximal LFSR of `width` bits (3 .. 32) that starts in state `seed` mod 2**width."""
-    taps = sum(1 << (tap - 1) for tap in _TAPS[width])
+def lfsr(bits: int, width: int, seed: int, taps: int = 0) -> LfsrSource:
+    """A maximal LFSR of `width` bits (3 .. 32) that starts in state `seed` mod 2**width; `taps` 0: the table's polynomial."""
+    taps = taps or sum(1 << (tap - 1) for tap in _TAPS[width])
     return LfsrSource(bits, width, taps, seed % (1 << width))
+
+
+MAX_SEARCHED_WIDTH = 16
+"""Widest LFSR whose polynomials other than the table's are accepted: they are checked by walking their states."""
+
+
+@lru_cache(maxsize=4096)
+def is_maximal(width: int, taps: int) -> bool:
+    """Whether the LFSR walks through all 2**width states: the table's polynomial, or any of a width up to 16 that does."""
+    if taps == sum(1 << (tap - 1) for tap in _TAPS[width]):
+        return True
+    if width > MAX_SEARCHED_WIDTH or not 1 << (width - 1) <= taps < 1 << width:
+        return False
+    states = _lfsr_states(width, taps, 0, (1 << width) + 1)
+    return states[-1] == 0 and not np.any(states[1:-1] == 0)
+
+
+@lru_cache(maxsize=32)
+def maximal_taps(width: int, count: int) -> tuple[int, ...]:
+    """The first `count` maximal polynomials of a width (3 .. 16): the table's, then those with the fewest taps."""
+    table = sum(1 << (tap - 1) for tap in _TAPS[width])
+    found = [table]
+    for taps in sorted(range(1 << (width - 1), 1 << width), key=lambda t: (t.bit_count(), t)):
+        if len(found) >= count:
+            break
+        if taps != table and taps.bit_count() % 2 == 0 and is_maximal(width, taps):
+            found.append(taps)
+    return tuple(found)
 
 
 def splitmix64(state: int) -> int:

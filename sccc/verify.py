@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sccc.correlation import dependent_pair
+from sccc.correlation import dependent_pair, meeting_pairs
 from sccc.diagnostics import Collector, SccError, nearest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.registry import REQUIRED, Op, Uncorrelated
+from sccc.ops.registry import REQUIRED, Correlated, Op, Uncorrelated
 from sccc.types import Stream
 
 
@@ -68,9 +68,12 @@ def _verify_attributes(op: Operation, definition: Op, problems: Collector) -> No
             problems.add(f"attribute '{name}' is missing: {attr.doc}", op.place())
 
 
-def _verify_need(op: Operation, definition: Op, need: Uncorrelated) -> None:
+def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated) -> None:
     x, w = definition.operand(op, need.a), definition.operand(op, need.b)
     assert isinstance(x.type, Stream)
+    if isinstance(need, Correlated):
+        _verify_correlated(op, x, w)
+        return
     pair = dependent_pair(x, w, x.type.length)
     if pair is None:
         return
@@ -83,4 +86,17 @@ def _verify_need(op: Operation, definition: Op, need: Uncorrelated) -> None:
         f"%{x.name} and %{w.name} are correlated, so this op would not multiply: {reason}",
         op.place(),
         "give the two SNGs different sources: another Sobol dimension, seed or kind",
+    )
+
+
+def _verify_correlated(op: Operation, x: Value, w: Value) -> None:
+    pairs = list(meeting_pairs(x, w))
+    different = next(((a, b) for a, b in pairs if a != b), None)
+    if pairs and different is None:
+        return
+    reason = f"{different[0]} and {different[1]} differ" if different else "not both are made by SNGs"
+    raise SccError(
+        f"%{x.name} and %{w.name} must compare with the same random numbers for this op: {reason}",
+        op.place(),
+        "give the two SNGs one source",
     )

@@ -67,14 +67,14 @@ def scrambled_number(number: int, bits: int, index: int) -> int:
     return result
 
 
-def lfsr_numbers(bits: int, width: int, index: int, length: int) -> list[int]:
+def lfsr_numbers(bits: int, width: int, index: int, length: int, taps: int = 0) -> list[int]:
     width = width or max(3, bits)
     register = [index % 2**width >> i & 1 for i in range(width)]
     numbers = []
     for _ in range(length):
         numbers.append(sum(register[width - bits + i] << i for i in range(bits)))
         feedback = 0
-        for exponent in POLYNOMIALS[width]:
+        for exponent in [k for k in range(1, width + 1) if taps >> (k - 1) & 1] or POLYNOMIALS[width]:
             feedback ^= register[exponent - 1]
         if sum(register[:-1]) == 0:  # between 10...0 and 0...01 lies the state of all zeros
             feedback = 1 - feedback
@@ -82,9 +82,9 @@ def lfsr_numbers(bits: int, width: int, index: int, length: int) -> list[int]:
     return numbers
 
 
-def source_numbers(kind: str, bits: int, width: int, index: int, length: int) -> list[int]:
+def source_numbers(kind: str, bits: int, width: int, index: int, length: int, taps: int = 0) -> list[int]:
     if kind == "lfsr":
-        return lfsr_numbers(bits, width, index, length)
+        return lfsr_numbers(bits, width, index, length, taps)
     times = [t % (1 << bits) for t in range(length)]
     if kind == "ramp":
         return times
@@ -145,7 +145,8 @@ class Naive:
         a = op.attributes
         index = np.asarray(a["index"])
         lanes = [
-            source_numbers(a["kind"], a["bits"], a.get("width", 16), i, self.length) for i in index.reshape(-1).tolist()
+            source_numbers(a["kind"], a["bits"], a.get("width", 16), i, self.length, a.get("taps", 0))
+            for i in index.reshape(-1).tolist()
         ]
         return np.array(lanes).T.reshape(self.length, *index.shape)
 

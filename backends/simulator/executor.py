@@ -16,8 +16,10 @@ from sccc.backends.simulator.fused import count_step, find_patterns, fused_step,
 from sccc.backends.simulator.layouts import LARGE_BLOCK, Scratch
 from sccc.backends.simulator.steps import Batch, Builder, Step, check_runnable
 from sccc.backends.simulator.streams import StreamValue
+from sccc.cells import MultiplyAdd
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
 from sccc.types import Count, Level, Random, Stream
 
 ENGINES = ("numba", "numpy")
@@ -37,8 +39,8 @@ class Simulation:
     """What came out. `output` is in real units; `raw` are the integers that the hardware shows.
 
     raw is the level, or the total; of a stream the number of ones (negative where its sign is), of a count the sum over
-    the window. bit_products counts all products of two bits, those with zero weights too; seconds is the whole run,
-    from real inputs on.
+    the window. bit_products counts all products of two bits in streams, those with zero weights too, and is 0 in fixed
+    point; seconds is the whole run, from real inputs on.
     """
 
     output: np.ndarray
@@ -90,6 +92,8 @@ class Simulator:
     ) -> None:
         _check_options(kernels, flip_rate, batch)
         self.input, self.output = check_runnable(module)
+        if flip_rate > 0:
+            _check_flippable(module)
         self.module, self.batch = module, batch
         self.threads = threads or len(os.sched_getaffinity(0))
         self.builder = Builder(module, kernels == "numba", FlipSource(flip_rate, seed) if flip_rate > 0 else None)
@@ -118,7 +122,7 @@ class Simulator:
         return Simulation(output, raw, trace, time.perf_counter() - start, len(x) * self.products_per_sample())
 
     def products_per_sample(self) -> int:
-        """Products of two bits in a window: n * m * cycles, summed over the dot products."""
+        """Products of two bits in a window: n * m * cycles, summed over the dot products of streams; fx.dot adds none."""
         total = 0
         for op in self.module.ops_named("sc.dot"):
             w = op.operands[1].type
@@ -224,6 +228,13 @@ class Simulator:
             value = value / kind.length
         scale: Any = self.output.attributes["scale"]
         return value * float(scale)
+
+
+def _check_flippable(module: Module) -> None:
+    """Flips are defined on streams; with numbers among them a rate would mean two things."""
+    for op in module:
+        if isinstance(REGISTRY[op.name].cell, MultiplyAdd):
+            raise SccError("bits flip in streams, and this op multiplies numbers", op.place(), "leave out --flip-rate")
 
 
 def recorded_array(value: Value, made: Any, length: int = 1) -> np.ndarray:

@@ -58,6 +58,24 @@ def count(product: Product, x: Bits, w: Bits) -> np.ndarray:
     return result
 
 
+EXACT_IN_FLOATS = 1 << 53
+"""Whole numbers up to here are exact in float64, and so are sums of them in any order that stay within it."""
+
+
+def exact_weights(weights: np.ndarray, least: int, most: int) -> np.ndarray:
+    """Weights [m, n] as the transpose that `multiply_add` takes: float64, which BLAS multiplies, where it is exact.
+
+    least, most: the smallest and largest sum of positive and of negative products. Partial sums lie between them.
+    """
+    narrow = max(-least, most) <= EXACT_IN_FLOATS
+    return np.ascontiguousarray(weights.T, dtype=np.float64 if narrow else np.int64)
+
+
+def multiply_add(numbers: np.ndarray, weights: np.ndarray, initial: np.ndarray) -> np.ndarray:
+    """Dot products int64 [samples, m] of numbers int64 [samples, n] and weights [n, m], plus initial (one, or [m])."""
+    return (numbers.astype(weights.dtype) @ weights).astype(np.int64) + initial
+
+
 def run_fsm(
     fsm: Fsm,
     counts: np.ndarray,

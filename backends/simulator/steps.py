@@ -19,12 +19,13 @@ from sccc.backends.simulator.flips import FlipSource, flip_bits
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell, Wire
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
+from sccc.ops.fixed import dot_weights
 from sccc.ops.source import input_levels
 from sccc.types import Count, Level, Random, Stream, Total, Type
 
@@ -178,6 +179,14 @@ def flipped_sample(builder: Builder, op: Operation, side: int, stream: StreamVal
     return PlainStream(kind, flip_bits(bits, drawn).reshape(1, *kind.shape, kind.length), signs)
 
 
+def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
+    kind = result_type(op)
+    assert isinstance(kind, Total)
+    initial = np.asarray(op.attributes["initial"], dtype=np.int64)
+    weights = reference.exact_weights(dot_weights(op), kind.lo - int(initial.max()), kind.hi - int(initial.min()))
+    return lambda batch: reference.multiply_add(builder.value(batch, op.operands[0]), weights, initial)
+
+
 def _fsm(builder: Builder, op: Operation, cell: Fsm) -> Callable[[Batch], Any]:
     parameters = REGISTRY[op.name].parameters(op)
     kind = result_type(op)
@@ -205,6 +214,8 @@ def memory_of(op: Operation, packed: bool) -> float:
         return made + 16.0 * kind.lanes * kind.length
     if isinstance(kind, Random):
         return 0.0
+    if isinstance(REGISTRY[op.name].cell, MultiplyAdd):
+        return 8.0 * op.operands[0].type.lanes + 24.0 * kind.lanes
     return 24.0 * kind.lanes
 
 
@@ -215,6 +226,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Memory: _memory,
     Arbiter: _arbiter,
     CountCell: _count,
+    MultiplyAdd: _multiply_add,
     Fsm: _fsm,
 }
 

@@ -13,16 +13,18 @@ import numpy as np
 
 from sccc.backends.verilog import library
 from sccc.backends.verilog.dot import neuron_module
+from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import packed, sized
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell, Wire
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
 from sccc.neurons import constant_streams, neuron, root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
 from sccc.ops.source import source_lanes
+from sccc.schedule import is_instant
 from sccc.sources import CounterSource, LfsrSource
 from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
 
@@ -74,7 +76,7 @@ class LayerEmitter:
     signs: dict[Value, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.names = Names(("clk", "rst", "go", "running", "t", "done", "window"))
+        self.names = Names(("clk", "rst", "go", "running", "t", "done", "window", "ended"))
         inside = {op.result for op in self.ops}
         self.inputs = list(dict.fromkeys(v for op in self.ops for v in op.operands if v not in inside))
 
@@ -88,16 +90,22 @@ class LayerEmitter:
             self._emit_op(op)
         outputs = {value: self.names.make(f"{self.signals[value]}_out") for value in self.outputs}
         ports = self._ports(outputs)
-        self.use("sccc_window", library.WINDOW)
-        window = (
-            f"  sccc_window #(.LENGTH({self.length}), .T_BITS({self.time_bits})) window (\n"
-            "    .clk(clk), .rst(rst), .go(go), .running(running), .t(t), .done(done)\n  );"
-        )
         head = [f"// layer {self.name}: {comment(self.origin)}", f"module {self.name} (", ",\n".join(ports), ");"]
-        text = "\n".join(
-            [*head, "  wire running;", f"  wire [{self.time_bits - 1}:0] t;", window, *self.lines, "endmodule", ""]
-        )
+        text = "\n".join([*head, *self._window(), *self.lines, "endmodule", ""])
         return LayerModule(self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, outputs)
+
+    def _window(self) -> list[str]:
+        """What says when the layer runs and when it has ended."""
+        if is_instant(self.ops):
+            lines = ["  reg ended;", "  always @(posedge clk) ended <= go && !rst;", "  assign done = ended;"]
+            return ["  // A new sample may come in every cycle.", *lines]
+        self.use("sccc_window", library.WINDOW)
+        return [
+            "  wire running;",
+            f"  wire [{self.time_bits - 1}:0] t;",
+            f"  sccc_window #(.LENGTH({self.length}), .T_BITS({self.time_bits})) window (\n"
+            "    .clk(clk), .rst(rst), .go(go), .running(running), .t(t), .done(done)\n  );",
+        ]
 
     def _sources(self) -> list[Random]:
         return [op.result.type for op in self.ops if op.name == "sc.source"] or [Random((), 1)]  # type: ignore[union-attr, misc]
@@ -145,6 +153,8 @@ class LayerEmitter:
             self._source(op)
         elif isinstance(cell, CountCell):
             self._dot(op)
+        elif isinstance(cell, MultiplyAdd):
+            self._multiply_add(op)
         elif isinstance(cell, Fsm):
             self._fsm(op)
         elif isinstance(cell, Memory):
@@ -269,6 +279,25 @@ class LayerEmitter:
             )
         rows = [", ".join(counts[::-1][i : i + 8]) for i in range(0, len(counts), 8)]
         self.lines.append(f"  assign {name} = {{\n    " + ",\n    ".join(rows) + "\n  };")
+
+    def _multiply_add(self, op: Operation) -> None:
+        """Dot products of numbers: one module per output, and a register for all of them."""
+        x = op.operands[0]
+        assert op.result is not None and isinstance(x.type, Level)
+        numbers = self.wire(x, "_number", x.type.lanes * number_width(x.type))
+        parameters = {"LANES": x.type.lanes, "BITS": x.type.bits, "SIGN": int(x.type.encoding is Encoding.SIGNED)}
+        library_module = self.use("sccc_numbers", library.NUMBERS)
+        self.instance(library_module, parameters, f"{numbers}s", {"level": self.signals[x], "number": numbers})
+        width, following = lane_width(op.result.type), self.wire(op.result, "_next")
+        for j, each in enumerate(multipliers(op)):
+            module = self.modules.make(f"{self.name}_neuron_{j}")
+            origin = f"output {j} of {comment(op.origin) or self.name}"
+            self.neurons.append(multiplier_module(module, origin, each, x.type, width))
+            total = f"{following}[{j * width} +: {width}]"
+            self.lines.append(f"  {module} {self.names.make(f'neuron_{j}')} (.x({numbers}), .total({total}));")
+        name = self.signals[op.result] = self.names.make(op.result.name, op.result.name)
+        self.lines.append(f"  reg [{bus_width(op.result.type) - 1}:0] {name};")
+        self.lines.append(f"  always @(posedge clk) if (go) {name} <= {following};")
 
     def _signs(self, x: Value) -> str:
         return self.signs[x]

@@ -398,6 +398,33 @@ module sccc_levels #(
 endmodule
 """
 
+NUMBERS = """\
+// Levels as unsigned numbers of BITS bits, or, when SIGN is 1, of BITS + 1: the level plus 2**BITS.
+module sccc_numbers #(
+  parameter LANES = 1,
+  parameter BITS  = 8,
+  parameter SIGN  = 0
+) (
+  input  wire [LANES*(BITS+1+SIGN)-1:0] level,
+  output reg  [LANES*(BITS+SIGN)-1:0]   number
+);
+  integer i;
+  reg [LANES*(BITS+SIGN)-1:0] all;
+  reg [BITS:0] magnitude;
+  reg negative;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      magnitude = level[i*(BITS+1+SIGN) +: BITS+1];
+      negative = SIGN && level[i*(BITS+1+SIGN) + BITS + SIGN];
+      if (negative) magnitude = -magnitude;
+      if (SIGN) magnitude[BITS] = !magnitude[BITS];
+      all[i*(BITS+SIGN) +: BITS+SIGN] = magnitude[BITS+SIGN-1:0];
+    end
+    number = all;
+  end
+endmodule
+"""
+
 SPLIT_LEVELS = """\
 // Signs and magnitudes of signed levels (sign in the most significant bit of each).
 module sccc_split_levels #(

@@ -2,6 +2,6 @@
 
 from sccc.ops.registry import REGISTRY, Attr, Op, Uncorrelated
 
-from sccc.ops import activation, arithmetic, conversion, layer, nn, source  # noqa: F401 isort: skip
+from sccc.ops import activation, arithmetic, conversion, fixed, layer, nn, source  # noqa: F401 isort: skip
 
 __all__ = ["REGISTRY", "Attr", "Op", "Uncorrelated"]

@@ -11,12 +11,22 @@ from sccc.cells import Fsm
 from sccc.expr import ZERO, Var, clamp, select
 from sccc.ir import Operation
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, per_lane, refuse
-from sccc.ops.source import BITS_ATTR, ENCODING_ATTR, LAYER_ATTR, SCALE_ATTR, bits_of, encoding_of
-from sccc.types import Count, Encoding, Level, Stream, Type
+from sccc.ops.source import (
+    BITS_ATTR,
+    ENCODING_ATTR,
+    LARGEST_ATTR,
+    LAYER_ATTR,
+    SCALE_ATTR,
+    bits_of,
+    encode_level,
+    encoding_of,
+    largest_of,
+)
+from sccc.types import Count, Encoding, Level, Stream, Total, Type
 
 STATE, STEP, COUNT = Var("state"), Var("step"), Var("count")
 
-STYLES = ("accumulate", "streaming")
+STYLES = ("accumulate", "streaming", "fixed")
 
 WALK_END_CORRECTION = 1.17
 """States, in units of the count's standard deviation, that the clamped ends of the walk add to a Btanh counter
@@ -66,19 +76,20 @@ def _activate_value(op: Operation, count: np.ndarray) -> np.ndarray:
     a = op.attributes
     encoding, bits = encoding_of(op), bits_of(op)
     y = activation(op, count * np.asarray(a["in_scale"]) + np.asarray(a["bias"])) / a["out_scale"]
-    if a["style"] == "accumulate":
-        return encoding.decode(encoding.encode(y, bits), bits)
+    if a["style"] != "streaming":
+        return encoding.decode(encode_level(op, y), bits)
     return np.clip(y, 0.0 if encoding is Encoding.UNIPOLAR else -1.0, 1.0)
 
 
 def _infer_activate(op: Operation) -> Type:
-    count = expect(op, 0, Count)
     a = op.attributes
     if a["style"] not in STYLES:
         raise refuse(op, f"unknown style '{a['style']}'", "known: " + ", ".join(STYLES))
+    count = expect(op, 0, Total if a["style"] == "fixed" else Count)
+    largest_of(op)
     if a["function"] != "identity" and f"nn.{a['function']}" not in REGISTRY:
         raise refuse(op, f"unknown function '{a['function']}'")
-    if a["style"] == "accumulate":
+    if a["style"] != "streaming":
         return Level(count.shape, encoding_of(op), bits_of(op))
     return Stream(count.shape, encoding_of(op), count.length)
 
@@ -123,14 +134,17 @@ _COUNTER_ATTRIBUTES = {
 REGISTRY.add(
     Op(
         "sc.activate",
-        "An activation that is not mapped to hardware yet: function(count * in_scale + bias) / out_scale.",
+        "An activation that is not mapped to hardware yet: function(count * in_scale + bias) / out_scale, of a count or, in "
+        "fixed style, of a total.",
         ("count",),
         _activate_value,
         _infer_activate,
         {
             "function": Attr("str", "tanh, sigmoid, relu, leaky_relu, clip, hard_sigmoid or identity"),
-            "style": Attr("str", "accumulate or streaming"),
-            "in_scale": Attr("tensor", "real units of a count of 1 per cycle, for all lanes or per lane"),
+            "style": Attr("str", "accumulate, streaming or fixed"),
+            "in_scale": Attr(
+                "tensor", "real units of a count of 1 per cycle (of a total of 1), for all lanes or per lane"
+            ),
             "bias": Attr("tensor", "real number added before the function, one per lane", 0.0),
             "out_scale": Attr("float", "the real number that an encoded 1.0 stands for"),
             "alpha": Attr("float", "as in the nn op", 0.0),
@@ -139,6 +153,7 @@ REGISTRY.add(
             "hi": Attr("float", "as in the nn op", math.inf),
             "encoding": ENCODING_ATTR,
             "bits": BITS_ATTR,
+            "largest": LARGEST_ATTR,
             "layer": LAYER_ATTR,
         },
     ),

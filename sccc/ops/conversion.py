@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sccc.cells import Comb, Fsm, Memory, Wire
@@ -44,7 +46,9 @@ def _infer_rescale(op: Operation) -> Type:
         raise refuse(op, f"lo = {a['lo']} is greater than hi = {a['hi']}")
     if not 0 <= a["shift"] <= 40:
         raise refuse(op, f"shift = {a['shift']} is outside 0 .. 40")
-    per_lane(op, "mult", total.shape, 0)
+    mult = int(per_lane(op, "mult", total.shape, 0).max())
+    if 2 * mult * max(-total.lo, total.hi) >= 1 << 63:
+        raise refuse(op, f"{total.lo}..{total.hi} times {mult} needs more than 64 bits", "use fewer bits")
     return Total(total.shape, a["lo"], a["hi"])
 
 
@@ -105,6 +109,7 @@ REGISTRY.add(
         _infer_accumulate,
         {
             "initial": Attr("tensor", "integer start values, one per lane", 0),
+            "exact": Attr("tensor", "what initial rounds, where that is known; correct-bias adds to it", math.nan),
             "scale": Attr("tensor", "the real number that a total of 1 stands for, for all lanes or per lane", 1.0),
             "layer": LAYER_ATTR,
         },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,14 @@ from sccc.ops.registry import REGISTRY, Attr, Op
 def _value(op: Operation, x: np.ndarray) -> np.ndarray:
     z = x @ np.asarray(op.attributes["weight"]).T + op.attributes["bias"]
     return activation(op, z)
+
+
+def one_in_totals(layer: Mapping[str, Any]) -> int:
+    """The total that a product of encoded 1.0 and 1.0 makes in the hardware of a layer, by its attributes.
+
+    In streams that is a one in each of `length` cycles; in fixed point, 2**bits times 2**weight_bits.
+    """
+    return 1 << (layer["bits"] + layer["weight_bits"]) if layer["style"] == "fixed" else layer["length"]
 
 
 REGISTRY.add(
@@ -41,9 +51,10 @@ REGISTRY.add(
             "out_signed": Attr("bool", "whether outputs may be negative (quantize)", False),
             "x_encoding": Attr("str", "encoding of the input streams (choose-encoding)", ""),
             "w_encoding": Attr("str", "encoding of the weight streams (choose-encoding)", ""),
-            "style": Attr("str", "accumulate or streaming (choose-encoding)", ""),
+            "style": Attr("str", "accumulate, streaming or fixed (choose-encoding)", ""),
             "length": Attr("int", "cycles per window (choose-encoding)", 0),
-            "bits": Attr("int", "fractional bits of the input levels and weights (choose-encoding)", 0),
+            "bits": Attr("int", "fractional bits of the input levels (choose-encoding)", 0),
+            "weight_bits": Attr("int", "fractional bits of the weights (choose-encoding)", 0),
         },
     )
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sccc.cells import Cell
+from sccc.cells import Cell, Comb, Fsm
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Operation
 from sccc.types import Total, Type
@@ -56,6 +56,14 @@ class Uncorrelated:
 
 
 @dataclass(frozen=True)
+class Correlated:
+    """A legality condition: the streams of these two operands must compare with the same random numbers (SCC = +1)."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
 class Op:
     """What an operation is. One of these per op, and nothing about the op is said anywhere else.
 
@@ -70,7 +78,7 @@ class Op:
     infer: Callable[[Operation], Type]
     attributes: dict[str, Attr] = field(default_factory=dict)
     cell: Cell | None = None
-    needs: tuple[Uncorrelated, ...] = ()
+    needs: tuple[Uncorrelated | Correlated, ...] = ()
     latency: int = 0
     has_result: bool = True
     check: Callable[[Operation], None] | None = None
@@ -85,17 +93,26 @@ class Op:
                 op.attributes[name] = attr.default
 
     def parameters(self, op: Operation) -> dict[str, np.ndarray]:
-        """What cell expressions read beside operands: the integer and tensor attributes, as arrays that broadcast to the
-        result's lanes, and `lowest` and `highest`, the bounds of a total."""
+        """What the cell's expressions read beside operands, as arrays that broadcast to the result's lanes: attributes, and
+        `lowest` and `highest`, the bounds of a total."""
         assert op.result is not None
+        read = cell_variables(self.cell)
         values = {
-            name: np.asarray(op.attributes[name])
-            for name, attr in self.attributes.items()
-            if attr.kind in ("tensor", "int") and name in op.attributes
+            name: np.asarray(op.attributes[name]) for name in self.attributes if name in read & set(op.attributes)
         }
         if isinstance(op.result.type, Total):
             values["lowest"], values["highest"] = np.asarray(op.result.type.lo), np.asarray(op.result.type.hi)
         return values
+
+
+def cell_variables(cell: Cell | None) -> frozenset[str]:
+    """Names of all variables in a cell's expressions."""
+    if isinstance(cell, Comb):
+        return cell.result.variables()
+    if isinstance(cell, Fsm):
+        exprs = (cell.initial, cell.step, cell.next, cell.out, cell.lowest, cell.highest)
+        return frozenset().union(*(expr.variables() for expr in exprs if expr is not None))
+    return frozenset()
 
 
 class Registry:

@@ -14,6 +14,7 @@ from sccc.types import Encoding, Level, Random, Type
 ENCODING_ATTR = Attr("str", "unipolar, bipolar or signed")
 BITS_ATTR = Attr("int", "fractional bits of a level, and of the random numbers that it is compared with")
 SCALE_ATTR = Attr("float", "the real number that an encoded 1.0 stands for", 1.0)
+LARGEST_ATTR = Attr("int", "largest level, where values saturate; 0: 2**bits", 0)
 LAYER_ATTR = Attr("str", "the layer that the op belongs to: one Verilog module", "")
 
 
@@ -34,15 +35,29 @@ def bits_of(op: Operation) -> int:
     return int(bits)
 
 
+def largest_of(op: Operation) -> int:
+    """The largest level that an op's `largest` attribute leaves. Raises SccError."""
+    largest, most = int(op.attributes["largest"]), encoding_of(op).maximum_level(bits_of(op))
+    if not 0 <= largest <= most:
+        raise refuse(op, f"largest = {largest} is outside 0 .. {most}")
+    return largest or most
+
+
+def encode_level(op: Operation, value: np.ndarray) -> np.ndarray:
+    """The levels (int64) nearest to values in [-1, 1], saturated, in the encoding that an op's attributes state."""
+    return np.minimum(encoding_of(op).encode(value, bits_of(op)), largest_of(op))
+
+
 def _infer_input(op: Operation) -> Type:
     if not op.attributes["shape"] or min(op.attributes["shape"]) < 1:
         raise refuse(op, f"shape {op.attributes['shape']} must be a list of positive sizes")
+    largest_of(op)
     return Level(tuple(op.attributes["shape"]), encoding_of(op), bits_of(op))
 
 
 def input_levels(op: Operation, x: np.ndarray) -> np.ndarray:
     """The levels (int64) that the hardware is given for real inputs x: round(x / scale), saturated."""
-    return encoding_of(op).encode(x / np.asarray(op.attributes["scale"]), bits_of(op))
+    return encode_level(op, x / np.asarray(op.attributes["scale"]))
 
 
 def _input_value(op: Operation, x: np.ndarray) -> np.ndarray:
@@ -73,7 +88,7 @@ def source_lanes(op: Operation) -> list[sources.Source]:
         return [sources.ramp(bits) for _ in index]
     if kind == "scrambled":
         return [sources.scrambled(bits, i) for i in index]
-    return [sources.lfsr(bits, lfsr_width(op), i) for i in index]
+    return [sources.lfsr(bits, lfsr_width(op), i, int(op.attributes["taps"])) for i in index]
 
 
 def lfsr_width(op: Operation) -> int:
@@ -94,6 +109,10 @@ def _infer_source(op: Operation) -> Type:
         )
     if a["kind"] == "lfsr" and not max(3, bits) <= lfsr_width(op) <= 32:
         raise refuse(op, f"an LFSR's width must lie in {max(3, bits)} .. 32, and is {a['width']}")
+    if a["taps"] and (a["kind"] != "lfsr" or not sources.is_maximal(lfsr_width(op), a["taps"])):
+        raise refuse(
+            op, f"taps = {a['taps']} make no LFSR of {lfsr_width(op)} bits with the longest period", "0: a good one"
+        )
     return Random(index.shape, bits)
 
 
@@ -126,6 +145,7 @@ REGISTRY.add(
             "scale": Attr("tensor", "the real number that an encoded 1.0 stands for", 1.0),
             "encoding": ENCODING_ATTR,
             "bits": BITS_ATTR,
+            "largest": LARGEST_ATTR,
             "layer": LAYER_ATTR,
         },
         cell=Wire(),
@@ -155,6 +175,7 @@ REGISTRY.add(
             "kind": Attr("str", "sobol, ramp, lfsr or scrambled"),
             "index": Attr("tensor", "Sobol dimension, seed or number; a scalar is shared by all lanes", 0),
             "width": Attr("int", "register bits of an LFSR; 0: as many as `bits`, at least 3", 0),
+            "taps": Attr("int", "an LFSR's polynomial: the bits whose parity is shifted in; 0: one from a table", 0),
             "bits": BITS_ATTR,
             "layer": LAYER_ATTR,
         },

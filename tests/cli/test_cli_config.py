@@ -43,7 +43,7 @@ def test_options_cannot_be_changed():
 
 @pytest.mark.parametrize(
     ("length", "bits", "level_bits"),
-    [(1, 0, 3), (8, 0, 3), (9, 0, 4), (64, 0, 6), (100, 0, 7), (64, 4, 4), (64, 1, 1), (1 << 20, 0, 20)],
+    [(1, 0, 3), (8, 0, 3), (9, 0, 4), (64, 0, 6), (100, 0, 7), (64, 4, 4), (64, 2, 2), (1 << 20, 0, 20)],
 )
 def test_bits_of_levels_follow_the_length(length, bits, level_bits):
     assert Options(length=length, bits=bits).level_bits == level_bits

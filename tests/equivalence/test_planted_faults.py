@@ -289,7 +289,7 @@ def test_a_wrong_whole_bias():
     text = emit_netlist(made[0]).text
     width = int(re.search(r"\.PW\((\d+)\).*\.WHOLE", text)[1])
     fault = parameter("biased_lanes", "WHOLE", field(1, width, lambda v: v + 1))
-    found = run_predicted(made, fault, "biased", "whole", lambda whole: whole + [0, 1])
+    found = run_predicted(made, fault, "biased", "whole", lambda whole: np.add(whole, [0, 1]))
     assert (found.op, found.lane, found.cycle, found.rtl) == ("biased", 1, 0, found.simulator + 1)
 
 

@@ -6,6 +6,8 @@ min(a, b) (the same seed); each of these fails here.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from nets import Spec, compiled
@@ -22,7 +24,8 @@ N, OUTPUTS, SAMPLES = 64, 6, 8
 
 def errors(source: str, sharing: str, encoding: str, length: int) -> tuple[float, float]:
     """RMS error of the dot products of one layer, in units of the products, and what independent streams would give."""
-    spec = Spec((N, OUTPUTS), "tanh", "none", {"source": source, "sharing": sharing, "encoding": encoding, "length": length}, bias=False, seed=8)  # fmt: skip
+    options = {"source": source, "sharing": sharing, "encoding": encoding, "length": length}
+    spec = Spec((N, OUTPUTS), "tanh", "none", options, bias=False, seed=8)
     module = compiled(spec, calibrated=False)
     x = np.random.default_rng(5).random((SAMPLES, N))
     (dot,) = module.ops_named("sc.dot")
@@ -40,17 +43,20 @@ def test_one_low_discrepancy_pair_for_all_lanes(encoding):
     """Sobol, shared: always better than independent streams, and falling nearly as 1 / N."""
     rms, chance = zip(*(errors("sobol", "auto", encoding, length) for length in LENGTHS), strict=True)
     assert all(a < 0.9 * b for a, b in zip(rms, chance, strict=True))
-    assert all(b < 0.6 * a for a, b in zip(rms, rms[1:], strict=False))
+    assert all(b < 0.6 * a for a, b in itertools.pairwise(rms))
     assert rms[-1] < rms[0] * 16 / 16384 * 10
     assert rms[-1] < 0.05 * chance[-1]
 
 
 @pytest.mark.parametrize("encoding", ("signed", "bipolar"))
 def test_an_lfsr_for_every_lane(encoding):
-    """Random streams: within 1.1 of the prediction for independent ones or better, and falling as 1 / sqrt(N)."""
+    """Random streams: within 1.1 of the prediction for independent ones or better, and falling as 1 / sqrt(N).
+
+    An LFSR of 4 bits has 16 phases for 64 lanes: masks keep lanes of one phase apart.
+    """
     rms, chance = zip(*(errors("lfsr", "none", encoding, length) for length in LENGTHS), strict=True)
     assert all(a < 1.1 * b for a, b in zip(rms, chance, strict=True)), (rms, chance)
-    assert all(b < 0.85 * a for a, b in zip(rms, rms[1:], strict=False)), rms
+    assert all(b < 0.85 * a for a, b in itertools.pairwise(rms)), rms
     assert rms[-1] < 1.5 * rms[0] / 32
 
 

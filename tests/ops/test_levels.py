@@ -24,7 +24,8 @@ def streams(encoding: str, numbers: np.ndarray, bits: int, source, kernels: str 
     """Trace of an input of encoded `numbers` [samples, n]."""
     other = {"index": 1} if source != {"index": 1} else {"index": 2}
     weights = "bipolar" if encoding == "bipolar" else "signed"
-    module = one_layer(encoding, weights, np.ones((1, numbers.shape[1]), dtype=int), length or 1 << bits, bits, sources=(source, other))  # fmt: skip
+    ones = np.ones((1, numbers.shape[1]), dtype=int)
+    module = one_layer(encoding, weights, ones, length or 1 << bits, bits, sources=(source, other))
     return simulate(module, numbers, trace=["level", "x"], kernels=kernels).trace
 
 

@@ -29,8 +29,8 @@ def test_dimension_0_is_van_der_corputs():
 @pytest.mark.parametrize("bits", (1, 2, 3, 5, 8))
 def test_counter_sources_take_each_value_once_per_period_whatever_the_mask(bits):
     period = 1 << bits
-    all_sources = [sources.ramp(bits), *(sources.sobol(bits, d) for d in range(16)), *(sources.scrambled(bits, i) for i in range(200))]  # fmt: skip
-    for source in all_sources:
+    scrambled = [sources.scrambled(bits, i) for i in range(200)]
+    for source in [sources.ramp(bits), *(sources.sobol(bits, d) for d in range(16)), *scrambled]:
         sequence = source.sequence(2 * period)
         assert sorted(sequence[:period]) == list(range(period))
         assert np.array_equal(sequence[:period], sequence[period:])

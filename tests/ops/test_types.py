@@ -12,7 +12,7 @@ from sccc.backends.simulator import simulate
 from sccc.ops.arithmetic import PRODUCTS
 from sccc.types import Encoding, signed_width
 
-OFFSET = (np.array([-2, 3]), np.array([-9, 20]))
+OFFSET = (np.array([-2, 3]), np.array([-9, 12]))
 
 
 @given(st.sampled_from(sorted(PRODUCTS, key=str)), st.integers(1, 6), st.integers(0, 999), st.booleans())

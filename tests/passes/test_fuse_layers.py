@@ -67,7 +67,7 @@ def test_all_refusals_come_at_once_with_their_nodes():
 
 def test_a_layer_that_the_configuration_names_wrongly():
     module = build(Spec((3, 4, 2)))
-    with pytest.raises(SccError, match="fc9.*does not have") as caught:
+    with pytest.raises(SccError, match=r"fc9.*does not have") as caught:
         lower(
             module,
             {},

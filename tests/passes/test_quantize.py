@@ -107,13 +107,13 @@ def test_activations_of_known_range(function, signed):
 def test_the_range_of_the_input():
     x = np.array([[0.25, -3.0, 1.0, 0.0], [1.0, 2.0, 0.0, 0.0]])
     spec = Spec((4, 5, 3))
-    for calibration, given, scale, signed in (
+    for calibration, range_, scale, signed in (
         (x, 0.0, 3.0, True),
         (x[1:], 0.0, 2.0, False),
         (x, 4.0, 4.0, True),
         (None, 7.0, 7.0, False),
     ):
-        layers, _ = quantised(spec, calibration, input_range=given)
+        layers, _ = quantised(spec, calibration, input_range=range_)
         assert (layers[0].attributes["in_scale"], layers[0].attributes["in_signed"]) == (scale, signed)
     zero, _ = quantised(spec, 0 * x)
     assert zero[0].attributes["in_scale"] == 1.0
