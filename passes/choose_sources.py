@@ -39,8 +39,8 @@ PAIRS_KEPT, CHEAP_PAIRS_KEPT = 24, 8
 """Pairs of sources that are judged on data: so many of the best by `pair_error`, and of the cheapest."""
 
 QUICK_BITS, QUICK_MASKED_BITS = 8, 6
-"""Bits of level up to which a judgement takes a fraction of a second, without and with masks. Beyond, a quarter as many pairs are judged,
-and masks are not tried where no state machine needs them (they change a total's error by some per cent only)."""
+"""Bits of level up to which a judgement takes a fraction of a second, without and with masks. Beyond, a quarter as many pairs
+are judged, and masks are not tried where no state machine needs them (they change a total's error by some per cent only)."""
 
 LFSR_SEEDS, LFSR_POLYNOMIALS = 8, 6
 """Size of the search among LFSRs."""

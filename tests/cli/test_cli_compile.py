@@ -179,13 +179,14 @@ CHANGED = {
     "encoding": "bipolar",
     "source": "lfsr",
     "sharing": "none",
+    "error_budget": "2",
     "weights": "per-channel",
     "scales": "power-of-two",
     "coverage": "0.6",
     "input_range": "3",
     "seed": "7",
 }
-NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz")}
+NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz"), "error_budget": ("--calibrate", "d.npz")}
 
 
 @pytest.mark.parametrize("name", OPTION_FIELDS)
