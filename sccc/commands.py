@@ -290,7 +290,9 @@ def run_check(args: argparse.Namespace) -> int:
     inputs = _read(args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=limit))
     _calibrated(args, inputs)
     module = _compile(args, inputs)
-    result = check(module, inputs.samples.x, folder=_made_folder(args.keep) if args.keep else None)
+    folder = _made_folder(args.keep) if args.keep else None
+    with _progress("running the RTL in Icarus"):
+        result = check(module, inputs.samples.x, folder=folder)
     plain = dataclasses.asdict(result)
     write_files(_json_file(args, plain))
     counts = f"{result.compared:,} values compared, {result.mismatches:,} differ"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.verilog import library
+from sccc.backends.verilog import cell_modules, library
 from sccc.backends.verilog.dot import neuron_module
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
@@ -212,8 +212,7 @@ class LayerEmitter:
             self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_split", ports)
             self.signs[op.result], source = sign, magnitude
         numbers = self._random(random, lanes)
-        shared = random.type.lanes == 1
-        module = self.use("sccc_sng", library.sng()) if shared else self.use("sccc_sng_lanes", library.sng_lanes())
+        module = self.use(*library.sng(shared=random.type.lanes == 1))
         ports = {"level": source, "random": numbers, "bits": name}
         self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_sng", ports)
 
@@ -309,9 +308,9 @@ class LayerEmitter:
         values = definition.parameters(op)
         lowest = int(np.min(definition.cell.lowest.evaluate(values)))
         highest = int(np.max(definition.cell.highest.evaluate(values)))
-        module = self.use(library.module_name(op.name), library.fsm_module(op.name))
+        module = self.use(cell_modules.module_name(op.name), cell_modules.fsm_module(op.name))
         name = self.signals[op.result] = self.wire(op.result)
-        own = {p: values[p] for p in library.fsm_parameters(op.name)}
+        own = {p: values[p] for p in cell_modules.fsm_parameters(op.name)}
         width = parameter_width(own)
         bits = signed_width(lowest, highest)
         parameters: dict[str, object] = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
@@ -329,10 +328,10 @@ class LayerEmitter:
         values = definition.parameters(op)
         operands = dict(zip(definition.operands, op.operands, strict=True))
         bits = {o: self._constant_bits(v, values, o) for o, v in operands.items() if isinstance(v.type, Stream)}
-        module = self.use(library.module_name(op.name), library.comb_module(op.name, tuple(bits)))
+        module = self.use(cell_modules.module_name(op.name), cell_modules.comb_module(op.name, tuple(bits)))
         name = self.signals[op.result] = self.wire(op.result)
         width_in, width_out = lane_width(source.type), lane_width(op.result.type)
-        own = {p: values[p] for p in library.comb_parameters(op.name)}
+        own = {p: values[p] for p in cell_modules.comb_parameters(op.name)}
         # Wide enough for the product of the operand with the widest parameter, doubled, and for the result.
         width = width_in + width_out + parameter_width(own) + 2
         parameters: dict[str, object] = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
@@ -368,7 +367,7 @@ class LayerEmitter:
         table = np.asarray(op.attributes["table"])
         entries = [sign_magnitude(int(v), op.result.type) for v in table]
         module = self.modules.make(f"{self.name}_lookup")
-        text = library.lookup_module(module, op.result.type.lanes, address.type.lo, entries, width, entry)
+        text = cell_modules.lookup_module(module, op.result.type.lanes, address.type.lo, entries, width, entry)
         self.neurons.append(text)
         comb = self.wire(op.result, "_next")
         self.instance(module, {}, f"{comb}_lookup", {"address": self.signals[address], "level": comb})
