@@ -36,8 +36,33 @@ def _fold(module: Module, op: Operation) -> bool:
         return _move_affine_behind(module, producer)
     if producer.name not in ("nn.affine", "nn.dense") or not _mergeable(producer, op):
         return False
+    if op.name == "nn.dense" and standardises_input(producer):
+        return False
     _replace_pair(module, producer, op, *_merged(producer, op))
     return True
+
+
+UNEVEN = 4.0
+"""Ratio of the largest to the smallest input scale from which inputs are taken to be features of different kinds."""
+
+
+def reads_input(op: Operation) -> bool:
+    """Whether an op's operand is the network's input, perhaps reshaped."""
+    maker = op.operands[0].op
+    while maker is not None and maker.name == "nn.reshape":
+        maker = maker.operands[0].op
+    return maker is not None and maker.name == "nn.input"
+
+
+def standardises_input(op: Operation) -> bool:
+    """An affine op that brings features of different kinds to one scale (a StandardScaler).
+
+    It stays: folded into the weights, it would leave inputs whose levels could not share one scale.
+    """
+    if op.name != "nn.affine" or not reads_input(op):
+        return False
+    scale, _ = _coefficients(op)
+    return bool(scale.ndim == 1 and scale.min() > 0 and scale.max() > UNEVEN * scale.min())
 
 
 def _mergeable(first: Operation, second: Operation) -> bool:

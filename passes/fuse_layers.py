@@ -9,6 +9,7 @@ import numpy as np
 
 from sccc.diagnostics import Collector
 from sccc.ir import Attribute, Module, Operation, Value
+from sccc.passes.fold_constants import standardises_input
 from sccc.passes.manager import Pass, PassContext, register
 
 FUNCTIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "clip", "hard_sigmoid")
@@ -83,6 +84,8 @@ def _flatten_vectors(module: Module) -> None:
 def _fuse(module: Module, op: Operation, problems: Collector) -> None:
     if op.name == "nn.reshape" and op.operands[0].op is not None and op.operands[0].op.name == "nn.input":
         return
+    if standardises_input(op):
+        return  # what it does is done to the input's levels
     if op.name == "nn.dense":
         assert op.result is not None
         if len(op.result.type.shape) != 1:

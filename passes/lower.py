@@ -52,7 +52,7 @@ def next_layer(module: Module, value: Value) -> Operation | None:
     for reader in module.uses()[value]:
         if reader.name == "nn.layer":
             return reader
-        if reader.name == "nn.reshape" and reader.result is not None:
+        if reader.name in ("nn.reshape", "nn.affine") and reader.result is not None:
             return next_layer(module, reader.result)
     return None
 
@@ -65,13 +65,29 @@ def _input(lowered: Module, op: Operation, values: dict[Value, Value], module: M
     attributes = {
         "shape": [op.result.type.lanes],
         "name": op.attributes["name"],
-        "scale": layer.attributes["in_scale"],
+        **_input_scale(module, op, layer.attributes["in_scale"]),
         "encoding": layer.attributes["x_encoding"],
         "bits": layer.attributes["bits"],
         "largest": _largest(layer.attributes),
     }
     new = lowered.append("sc.input", [], attributes, result=op.result.name, origin=op.origin, location=op.location)
     values[op.result] = _result(new)
+
+
+def _input_scale(module: Module, op: Operation, in_scale: Any) -> dict[str, Any]:
+    """Scale and offset of the input's levels; a standardisation x' = scale x + shift in front of the first layer is in them."""
+    (affine,) = module.ops_named("nn.affine") or [None]
+    if affine is None:
+        return {"scale": in_scale}
+    assert op.result is not None
+    shape = (op.result.type.lanes,)
+    scale, shift = (
+        np.broadcast_to(np.asarray(affine.attributes[k], dtype=np.float64), affine.operands[0].type.shape).reshape(
+            shape
+        )
+        for k in ("scale", "shift")
+    )
+    return {"scale": in_scale / scale, "offset": -shift / scale}
 
 
 def _reshape(lowered: Module, op: Operation, values: dict[Value, Value], module: Module) -> None:
@@ -213,6 +229,7 @@ def _result(op: Operation) -> Value:
 _HANDLERS = {
     "nn.input": _input,
     "nn.reshape": _reshape,
+    "nn.affine": _reshape,  # only in front of the first layer (fuse-layers), where the input's levels do its work
     "nn.layer": _layer,
     "nn.softmax": _softmax,
     "nn.argmax": _argmax,

@@ -18,6 +18,13 @@ BOUNDED = {"tanh": (1.0, True), "sigmoid": (1.0, False), "hard_sigmoid": (1.0, F
 """Activations whose range is known: largest magnitude, and whether it may be negative."""
 
 
+STANDARD_RANGE = 3.0
+"""Range of standardised features, in standard deviations, where there is nothing to measure it on."""
+
+STANDARD_COVERAGE = 0.995
+"""Share of standardised features' values that their common range covers."""
+
+
 @register
 @dataclass(frozen=True)
 class Quantize(Pass):
@@ -138,6 +145,13 @@ def _input_range(
     if source.op.name == "nn.layer":
         return source.op.attributes["out_scale"], source.op.attributes["out_signed"]
     given = context.config.options.input_range
+    if source.op.name == "nn.affine":  # standardised features: in units of their standard deviation
+        if source not in seen and not given:
+            context.warnings.append(
+                f"no calibration data: standardised inputs are taken to lie within +-{STANDARD_RANGE:g}"
+            )
+        values = np.abs(seen[source]) if source in seen else np.array([STANDARD_RANGE])
+        return given or float(np.quantile(values, STANDARD_COVERAGE)) or 1.0, True
     if source in seen:
         largest = float(np.abs(seen[source]).max()) or 1.0
         return given or largest, bool((seen[source] < 0).any())

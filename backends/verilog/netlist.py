@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from sccc import __version__
 from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
 from sccc.backends.verilog.names import Names, comment
@@ -203,7 +205,7 @@ def _header(
         "rst      synchronous, high for at least one cycle before the first start",
         f"start    high for one cycle; the next one may come {_cycles(plan.interval)} later, or whenever after that",
         f"{input_port}  {_bus(x, largest_of(source))}",
-        f"         level = round(x / {_scale(source)} * 2**{x.bits}); hold from start for {_cycles(held)}",
+        f"         level = round({_level_of(source)} * 2**{x.bits}); hold from start for {_cycles(held)}",
         f"valid    high for one cycle, {plan.latency} cycles after start",
         f"{output_port}  {_bus(y)}; read it while valid is high",
         f"         real units: value * {sink.attributes['scale']!r}"
@@ -214,6 +216,7 @@ def _header(
     for name, layer in layers.items():
         timing = plan.layers[name]
         lines.append(f"  {layer.name}  '{names.original.get(layer.name, name)}'  {timing.length}  {timing.go}")
+    lines += _input_tables(source)
     changed = {
         legal: was
         for legal, was in names.original.items()
@@ -236,11 +239,26 @@ def _cycles(number: int) -> str:
     return f"{number} cycle" + ("s" if number != 1 else "")
 
 
-def _scale(source: Operation) -> str:
-    import numpy as np
+def _level_of(source: Operation) -> str:
+    """How a real input x becomes an encoded number."""
+    scale, offset = (np.asarray(source.attributes[k]) for k in ("scale", "offset"))
+    shifted = (
+        "x" if offset.ndim == 0 and not offset else f"(x - {float(offset)!r})" if offset.ndim == 0 else "(x - offset)"
+    )
+    encoded = f"{shifted} / {float(scale)!r}" if scale.ndim == 0 else f"{shifted} / scale"
+    return f"({encoded} + 1) / 2" if source.attributes["encoding"] == "bipolar" else encoded
 
-    scale = np.asarray(source.attributes["scale"])
-    return repr(float(scale)) if scale.ndim == 0 else "its scale"
+
+def _input_tables(source: Operation) -> list[str]:
+    """Scale and offset of each input, where they differ."""
+    lines = []
+    for name in ("scale", "offset"):
+        values = np.asarray(source.attributes[name])
+        if values.ndim:
+            numbers = [f"{v:.9g}" for v in values.reshape(-1)]
+            rows = [" ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]
+            lines += ["", f"{name} of each input, lane 0 first:", *(f"  {row}" for row in rows)]
+    return lines
 
 
 def _bus(kind: object, largest: int = 0) -> str:

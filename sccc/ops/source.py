@@ -52,12 +52,19 @@ def _infer_input(op: Operation) -> Type:
     if not op.attributes["shape"] or min(op.attributes["shape"]) < 1:
         raise refuse(op, f"shape {op.attributes['shape']} must be a list of positive sizes")
     largest_of(op)
-    return Level(tuple(op.attributes["shape"]), encoding_of(op), bits_of(op))
+    shape = tuple(op.attributes["shape"])
+    for name in ("scale", "offset"):
+        values = np.asarray(op.attributes[name])
+        if values.shape not in ((), shape) or not np.isfinite(values).all() or (name == "scale" and not values.all()):
+            raise refuse(
+                op, f"{name} must be one finite number, or one for each input{' (not 0)' if name == 'scale' else ''}"
+            )
+    return Level(shape, encoding_of(op), bits_of(op))
 
 
 def input_levels(op: Operation, x: np.ndarray) -> np.ndarray:
-    """The levels (int64) that the hardware is given for real inputs x: round(x / scale), saturated."""
-    return encode_level(op, x / np.asarray(op.attributes["scale"]))
+    """The levels (int64) that the hardware is given for real inputs x: (x - offset) / scale, encoded and saturated."""
+    return encode_level(op, (x - np.asarray(op.attributes["offset"])) / np.asarray(op.attributes["scale"]))
 
 
 def _input_value(op: Operation, x: np.ndarray) -> np.ndarray:
@@ -142,7 +149,8 @@ REGISTRY.add(
         {
             "shape": Attr("ints", "shape without the batch axis"),
             "name": Attr("str", "the ONNX input's name"),
-            "scale": Attr("tensor", "the real number that an encoded 1.0 stands for", 1.0),
+            "scale": Attr("tensor", "the real number that an encoded 1.0 stands for, for all inputs or for each", 1.0),
+            "offset": Attr("tensor", "the real number that an encoded 0 stands for, for all inputs or for each", 0.0),
             "encoding": ENCODING_ATTR,
             "bits": BITS_ATTR,
             "largest": LARGEST_ATTR,
