@@ -8,6 +8,7 @@ and the cost estimate counts it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -88,30 +89,28 @@ class Neuron:
 def neuron(product: Product, streams: ConstantStreams, output: int) -> Neuron:
     """Reduce every lane of one output to what is not known at compile time: (expression, x lane, stream)."""
     result = Neuron()
-    forms: dict[tuple[int, int], tuple[Expr, Expr]] = {}
     index, fixed, signs = streams.index[output], streams.constant_bits[output], streams.signs[output]
     for lane in range(index.shape[0]):
         stream = int(index[lane])
-        key = (int(signs[lane]), -1 if stream >= 0 else int(fixed[lane]))
-        if key not in forms:
-            known = {"ws": key[0]} | ({} if key[1] < 0 else {"w": key[1]})
-            forms[key] = fold_bits(product.bit, known), fold_bits(product.neg, known)
-        bit, neg = forms[key]
-        if bit.is_const(0):
-            continue
-        if neg.kind == "const":
-            _add(result, -1 if neg.is_const(1) else 1, bit, lane, stream)
-        elif bit.is_const(1):
-            result.constant += 1
-            _add(result, -2, neg, lane, stream)
-        else:
-            _add(result, 1, fold_bits(bit & ~neg, {}), lane, stream)
-            _add(result, -1, fold_bits(bit & neg, {}), lane, stream)
+        constant, terms = _lane_form(product, int(signs[lane]), -1 if stream >= 0 else int(fixed[lane]))
+        result.constant += constant
+        for weight, expr in terms:
+            result.groups[weight].append((expr, lane, stream))
     return result
 
 
-def _add(result: Neuron, weight: int, expr: Expr, lane: int, stream: int) -> None:
-    if expr.kind == "const":
-        result.constant += weight * expr.args[0]
+@lru_cache(maxsize=256)
+def _lane_form(product: Product, sign: int, w: int) -> tuple[int, tuple[tuple[int, Expr], ...]]:
+    """A lane's constant and its (weight, expression) terms, with the weight's sign and, unless -1, its bit w known."""
+    known = {"ws": sign} | ({} if w < 0 else {"w": w})
+    bit, neg = fold_bits(product.bit, known), fold_bits(product.neg, known)
+    if bit.is_const(0):
+        return 0, ()
+    if neg.kind == "const":
+        terms = [(-1 if neg.is_const(1) else 1, bit)]
+    elif bit.is_const(1):
+        terms = [(1, bit), (-2, neg)]
     else:
-        result.groups[weight].append((expr, lane, stream))
+        terms = [(1, fold_bits(bit & ~neg, {})), (-1, fold_bits(bit & neg, {}))]
+    constant = sum(weight * expr.args[0] for weight, expr in terms if expr.kind == "const")
+    return constant, tuple(term for term in terms if term[1].kind != "const")
