@@ -1,8 +1,8 @@
 """Gates, flip-flops and cycles, estimated from the cells before any synthesis.
 
-A gate is a cell of Yosys' default gate-level netlist, as `synth` ends with (`techmap`, `abc -fast`): a two-input gate, an inverter
-or a multiplexer. Flip-flops are counted apart, with the enable and synchronous reset that Yosys keeps inside them. The formulas know
-structures only (adders, comparators, population counts, tables), never a network.
+A gate is a cell of Yosys' default gate-level netlist, as `synth` ends with (`techmap`, `abc -fast`): a two-input gate, an
+inverter or a multiplexer. Flip-flops are counted apart, with the enable and synchronous reset that Yosys keeps inside
+them. The formulas know structures only (adders, comparators, population counts, tables), never a network.
 """
 
 from __future__ import annotations
@@ -56,10 +56,13 @@ class Cost:
     products: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(a + b for a, b in zip(self.__tuple(), other.__tuple(), strict=True)))
-
-    def __tuple(self) -> tuple[float, int, int, int, int]:
-        return self.gates, self.flipflops, self.sources, self.sngs, self.products
+        return Cost(
+            self.gates + other.gates,
+            self.flipflops + other.flipflops,
+            self.sources + other.sources,
+            self.sngs + other.sngs,
+            self.products + other.products,
+        )
 
 
 def lane_bits(kind: Type) -> int:
@@ -262,7 +265,6 @@ def _fixed(values: tuple[int, int]) -> bool:
 def _count_cost(op: Operation) -> Cost:
     assert op.result is not None
     x, w = op.operands
-    width = lane_bits(op.result.type)
     if w.op is None or w.op.name != "sc.sng" or not _is_constant(w.op.operands[0]):
         lanes = op.result.type.lanes * x.type.lanes
         return Cost(gates=lanes * (1 + FULL_ADDER), products=lanes)
