@@ -76,9 +76,10 @@ def _input(lowered: Module, op: Operation, values: dict[Value, Value], module: M
 
 def _input_scale(module: Module, op: Operation, in_scale: Any) -> dict[str, Any]:
     """Scale and offset of the input's levels; a standardisation x' = scale x + shift in front of the first layer is in them."""
-    (affine,) = module.ops_named("nn.affine") or [None]
-    if affine is None:
+    affines = module.ops_named("nn.affine")
+    if not affines:
         return {"scale": in_scale}
+    (affine,) = affines
     assert op.result is not None
     shape = (op.result.type.lanes,)
     scale, shift = (
