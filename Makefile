@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv tools demo test lint bench clean
+.PHONY: help venv tools eda demo test lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +23,7 @@ endef
 
 help:
 	@echo 'make demo    compile the MNIST network to Verilog and simulate it on 1000 images'
-	echo 'make test    all tests, RTL included (installs Icarus, Verilator and Yosys with apt-get if they are missing)'
+	echo 'make test    all tests, RTL included (installs Icarus, Verilator, Yosys and OpenSTA with apt-get if they are missing)'
 	echo 'make lint    ruff and mypy'
 	echo 'make bench   the benchmarks'
 	echo 'make clean   remove build/ and caches, but not .venv'
@@ -65,13 +65,17 @@ tools:
 		exit 1
 	done
 
+# What `sccc report --synth` needs: Yosys and OpenSTA as packages, the OSU 0.18 um Liberty file in ~/.cache/sccc/eda.
+eda: venv
+	@$(BIN)/sccc setup-eda
+
 demo: venv
 	@set -x
 	mkdir -p build
 	$(BIN)/sccc $(EXAMPLE)/mnist_mlp_tanh.onnx -o build/mnist_mlp.v --length 32 --calibrate $(EXAMPLE)/mnist_sample.npz
 	$(BIN)/sccc simulate $(EXAMPLE)/mnist_mlp_tanh.onnx --data $(EXAMPLE)/mnist_sample.npz --length 32
 
-test: venv tools
+test: venv tools eda
 	$(BIN)/python -m pytest -n 2
 
 # mypy knows nothing of package-dir: show it the packages as they are imported, and name the files as they lie.

@@ -1,4 +1,5 @@
-"""The command line: argument parsing only. What the commands do is in sccc/commands.py, imported when one is run."""
+"""The command line: argument parsing only. What the commands do is in sccc/commands.py and sccc/billing.py, imported when one
+is run."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from sccc import __version__
 from sccc.config import OPTION_FIELDS
 from sccc.diagnostics import SccError, nearest
 
-COMMANDS = ("compile", "simulate", "check", "ops", "passes")
+COMMANDS = ("compile", "simulate", "check", "report", "ops", "passes", "setup-eda")
+BILLING = ("report", "setup-eda")
 EMIT = ("verilog", "ir", "dot")
 
 EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR = 0, 1, 2
@@ -53,9 +55,9 @@ def _run(arguments: list[str]) -> int:
         parser.print_help()
         return EXIT_OK
     args = parser.parse_args(_with_command(arguments))
-    from sccc import commands
+    from sccc import billing, commands
 
-    handler = getattr(commands, f"run_{args.command}")
+    handler = getattr(billing if args.command in BILLING else commands, f"run_{args.command.replace('-', '_')}")
     result: int = handler(args)
     return result
 
@@ -81,6 +83,9 @@ def _parser() -> _Parser:
     _add_compile(commands)
     _add_simulate(commands)
     _add_check(commands)
+    _add_report(commands)
+    doc = "install Yosys, OpenSTA and the OSU 0.18 um Liberty file from Debian's packages"
+    commands.add_parser("setup-eda", help=doc, description=doc + ". `sccc report --synth` needs them.")
     for name, doc in (("ops", "list the operations of the IR"), ("passes", "list the passes and their options")):
         listing = commands.add_parser(name, help=doc, description=doc.capitalize() + ".")
         listing.add_argument("name", nargs="?", default="", help="show only this one, in full")
@@ -134,13 +139,35 @@ def _add_check(commands: Any) -> None:
     _add_options(parser)
 
 
+def _add_report(commands: Any) -> None:
+    doc = "the hardware bill: gates, flip-flops, cycles, area and energy, estimated or synthesised"
+    parser = commands.add_parser("report", help=doc, description=doc.capitalize() + ".")
+    _add_model(parser)
+    _add_data(parser, required=False)
+    parser.add_argument(
+        "--synth", action="store_true", help="synthesise with Yosys, time with OpenSTA, simulate the gates"
+    )
+    parser.add_argument(
+        "--liberty", metavar="F.lib", default=None, help="the library (default: OSU 0.18 um, see `sccc setup-eda`)"
+    )
+    parser.add_argument(
+        "--glitches", action="store_true", help="simulate the gates with unit delays: slow, and counts glitches in full"
+    )
+    parser.add_argument("--against", choices=("fixed",), default=None, help="compare with conventional fixed point")
+    parser.add_argument(
+        "--lengths", default="", metavar="8,16,32", help="stream lengths to compare (default: --length)"
+    )
+    parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
+    _add_options(parser)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="an .onnx file, or a .sc text file")
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument(
-        "--data", metavar="D.npz", required=True, help="x and y, or x_test and y_test; uint8 is scaled by 1/255"
+        "--data", metavar="D.npz", required=required, help="x and y, or x_test and y_test; uint8 is scaled by 1/255"
     )
     parser.add_argument(
         "--split", choices=("test", "train"), default="test", help="which of x_test, x_train (default test)"

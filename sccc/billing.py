@@ -1,0 +1,397 @@
+"""`sccc report` and `sccc setup-eda`: the hardware bill, estimated and synthesised, and the comparison with fixed point."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sccc import commands, report
+from sccc.accuracy import predictions
+from sccc.api import compile
+from sccc.backends.simulator import Simulator
+from sccc.cli import EXIT_OK
+from sccc.config import Config
+from sccc.cost import Cost, bill
+from sccc.data import Data, has_calibration, load_calibration, load_data
+from sccc.diagnostics import Collector, Location, SccError
+from sccc.energy import OSU018, estimates
+from sccc.files import write_files
+from sccc.ir import Module
+from sccc.schedule import schedule
+from sccc.types import Encoding, Level
+
+if TYPE_CHECKING:
+    from sccc.backends.synthesis import SynthesisBill
+
+EQUAL_ACCURACY, EQUAL_SIGMAS = 0.001, 2.0
+"""A rival is as accurate when it is at most 0.1 percentage points worse, or when the samples cannot tell: of those on which just
+one of the two is right, the difference is within two standard deviations of none (McNemar 1947)."""
+
+ACTIVITY_SAMPLES = 64
+"""Samples from which activity is taken."""
+
+STREAM_OPTIONS = ("length", "style", "bits", "encoding", "source", "sharing")
+"""What a layer's own table may say of streams: it does not hold for the fixed-point rival."""
+
+
+# -- the bill of one module ---------------------------------------------------------------------------------------------
+
+
+def estimated(module: Module) -> dict[str, Any]:
+    """The bill as plain data: `report.bill_rows` with area_um2 and energy_pj, per layer and in total."""
+    data = report.bill_rows(module)
+    costs = {layer.name: layer.cost for layer in bill(module)[0]}
+    found = estimates(module, costs)
+    for row, each in zip(data["layers"], found.values(), strict=True):
+        row["area_um2"], row["energy_pj"] = round(each.area), round(each.energy, 3)
+    data["area_um2"] = round(sum(e.area for e in found.values()))
+    data["energy_pj"] = round(sum(e.energy for e in found.values()), 3)
+    data["interval"] = schedule(module).interval
+    data["table"] = OSU018.name
+    return data
+
+
+_COLUMNS = {
+    "name": "layer",
+    "style": "style",
+    "sources": "sources",
+    "sngs": "SNGs",
+    "gates": "gates",
+    "flipflops": "flip-flops",
+    "cycles": "cycles",
+    "area_um2": "area um²",
+    "energy_pj": "energy pJ",
+}
+
+
+def estimated_table(data: dict[str, Any]) -> Any:
+    """The bill as a table."""
+    footer = ["total", "", *(data[c] for c in list(_COLUMNS)[2:])]
+    title = (
+        f"estimated ({data['table']}; energy per inference in full operation, a sample every {data['interval']} cycles)"
+    )
+    return report.table(
+        title, list(_COLUMNS.values()), [[x[c] for c in _COLUMNS] for x in data["layers"]], footer=footer
+    )
+
+
+def synthesized_parts(data: dict[str, Any], guess: dict[str, Any]) -> list[Any]:
+    """Table and lines for `SynthesisBill.plain()`."""
+    names = {row["key"]: row["name"] for row in guess["layers"]}
+    rows, total = [], dict.fromkeys(("switching", "internal", "clock"), 0.0)
+    for x in data["layers"]:
+        energies = x["energy_pj"]
+        total = {k: v + energies[k] for k, v in total.items()}
+        numbers = [x["gates"], x["flipflops"], x["cells"], x["area_um2"], *energies.values(), sum(energies.values())]
+        rows.append([names.get(x["name"], x["name"]) or "(control)", *numbers])
+    headings = ["layer", "gates", "flip-flops", "cells", "area um²", "switching", "internal", "clock", "energy pJ"]
+    footer = ["total", *(data[k] for k in ("gates", "flipflops", "cells", "area_um2")), *total.values()]
+    deviation = 100 * (guess["gates"] / data["gates"] - 1) if data["gates"] else 0.0
+    return [
+        report.table("synthesised: Yosys, Liberty", headings, rows, footer=[*footer, sum(total.values())]),
+        f"gates: estimated {guess['gates']:,}, Yosys {data['gates']:,}: {deviation:+.1f} %",
+        f"critical path: {data['critical_path_ns']:.2f} ns through {' -> '.join(data['critical_path_through'])}",
+        f"a sample every {data['interval_cycles']} cycles: {1e-3 * data['inferences_per_second']:,.1f} thousand a second, "
+        f"{data['inferences_per_second_per_mm2']:,.0f} a second and mm², latency {data['latency_ns']:,.0f} ns",
+        f"energy: {data['energy_pj_per_inference']:,.1f} pJ per inference, {data['power_mw']:.3g} mW; "
+        f"{data['fanout_buffers']:,} buffers for fan-out; {data['results_checked']:,} results of the gates checked",
+    ]
+
+
+# -- the command ----------------------------------------------------------------------------------------------------------
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Print the bill; with --synth the synthesised one too; with --against the comparison."""
+    problems = Collector()
+    lengths = _numbers(args.lengths, "--lengths", 1, problems)
+    widths = _numbers(args.widths, "--widths", 2, problems)
+    _check(args, problems)
+    liberty = _liberty(args, problems)
+    inputs = commands._read(args, problems, [], lambda model: _data(args, model))
+    if inputs.calibration is None and args.data and args.split == "test" and has_calibration(args.data):
+        inputs.calibration = load_calibration(args.data, inputs.source)
+    if args.against:
+        result, parts = _comparison(args, inputs, liberty, lengths, widths)
+    else:
+        result, parts = _single(args, inputs, liberty)
+    write_files(commands._json_file(args, result))
+    commands._print(args, result, *parts)
+    return EXIT_OK
+
+
+def run_setup_eda(args: argparse.Namespace) -> int:
+    """Install Yosys, OpenSTA and the OSU Liberty file from Debian's packages."""
+    from sccc.backends.synthesis.tools import setup_eda
+
+    print(f"ready: {setup_eda()}")
+    return EXIT_OK
+
+
+def _check(args: argparse.Namespace, problems: Collector) -> None:
+    if args.liberty and not args.synth:
+        problems.add("is only for synthesis", Location(option="--liberty"), "give --synth too")
+    if args.glitches and not args.synth:
+        problems.add("is only for synthesis", Location(option="--glitches"), "give --synth too")
+    for name in ("lengths", "widths"):
+        if getattr(args, name) and not args.against:
+            problems.add("is only for a comparison", Location(option=f"--{name}"), "give --against fixed too")
+    if args.against and args.style == "fixed":
+        problems.add("the rival is fixed already", Location(option="--style"), "leave it out")
+
+
+def _liberty(args: argparse.Namespace, problems: Collector) -> Path | None:
+    if not args.synth:
+        return None
+    from sccc.backends.synthesis.tools import find_liberty, require_tools
+
+    with problems.catching():
+        require_tools("yosys", "sta")
+    found = None
+    with problems.catching():
+        found = find_liberty(args.liberty)
+    return found
+
+
+def _numbers(text: str, option: str, least: int, problems: Collector) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        problems.add(f"'{text}' is not a list of whole numbers", Location(option=option), "write for example 8,16,32")
+        return []
+    if any(n < least for n in numbers):
+        problems.add(f"{min(numbers)} is less than {least}", Location(option=option), "write for example 8,16,32")
+    return list(dict.fromkeys(numbers))
+
+
+def _data(args: argparse.Namespace, model: Module) -> Data | None:
+    if not args.data:
+        return None
+    return load_data(args.data, model, split=args.split, limit=args.limit, need_y=bool(args.against))
+
+
+def _single(args: argparse.Namespace, inputs: Any, liberty: Path | None) -> tuple[dict[str, Any], list[Any]]:
+    module = commands._compile(args, inputs)
+    commands._require_hardware(module)
+    result = estimated(module)
+    for row, layer in zip(result["layers"], bill(module)[0], strict=True):
+        row["key"] = layer.name
+    parts = [estimated_table(result)]
+    if liberty is not None:
+        found = _synthesize(args, module, inputs, liberty, "")
+        result["synthesis"] = found.plain()
+        parts += synthesized_parts(result["synthesis"], result)
+    return result, parts
+
+
+def _synthesize(args: argparse.Namespace, module: Module, inputs: Any, liberty: Path, label: str) -> SynthesisBill:
+    from sccc.backends.synthesis import synthesize
+
+    with _stages(label) as watch:
+        samples = activity_samples(module, inputs.data, inputs.calibration)
+        return synthesize(module, samples, liberty, watch, glitches=args.glitches)
+
+
+def activity_samples(module: Module, data: Data | None, calibration: np.ndarray | None) -> np.ndarray:
+    """Samples for the activity: of the data, of the calibration, or else uniform over the input's range."""
+    if data is not None:
+        return data.x[:ACTIVITY_SAMPLES]
+    if calibration is not None:
+        return calibration[:ACTIVITY_SAMPLES]
+    (source,) = module.inputs
+    assert source.result is not None
+    kind = source.result.type
+    least = 0.0 if isinstance(kind, Level) and kind.encoding is Encoding.UNIPOLAR else -1.0
+    uniform = np.random.default_rng(1).uniform(least, 1.0, (ACTIVITY_SAMPLES, *kind.shape))
+    return uniform * np.asarray(source.attributes["scale"]) + np.asarray(source.attributes.get("offset", 0.0))
+
+
+@contextmanager
+def _stages(label: str) -> Iterator[Callable[[str], Callable[[int, int], None] | None]]:
+    """A progress bar that each stage renames, on a terminal; nothing when piped."""
+    if not sys.stderr.isatty():
+        yield lambda stage: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def watch(stage: str) -> Callable[[int, int], None]:
+            bar.reset(task, total=None, description=f"{label} {stage}".strip())
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        yield watch
+
+
+# -- against fixed point ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Design:
+    """One line of the comparison. `period` in ns and what follows from it are None without synthesis, `accuracy` without data;
+    `right`: which samples it classifies rightly."""
+
+    name: str
+    accuracy: float | None
+    gates: int
+    flipflops: int
+    interval: int
+    area: float
+    energy: float
+    period: float | None = None
+    latency: float | None = None
+    right: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def time(self) -> float | None:
+        """The shortest time between samples, ns."""
+        return self.interval * self.period if self.period is not None else None
+
+    @property
+    def throughput_per_area(self) -> float | None:
+        """Inferences per second and mm²."""
+        return 1e15 / (self.time * self.area) if self.time else None
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "right"},
+            "time_ns": self.time,
+            "inferences_per_second_per_mm2": self.throughput_per_area,
+        }
+
+
+def _comparison(
+    args: argparse.Namespace, inputs: Any, liberty: Path | None, lengths: list[int], widths: list[int]
+) -> tuple[dict[str, Any], list[Any]]:
+    options = inputs.config.options
+    designs: dict[str, list[Design]] = {"streams": [], "fixed": []}
+    for length in lengths or [options.length]:
+        config = Config(dataclasses.replace(options, length=length), inputs.config.layers)
+        designs["streams"].append(_design(args, inputs, config, liberty, f"streams, N = {length}"))
+    layers = {
+        name: {k: v for k, v in values.items() if k not in STREAM_OPTIONS}
+        for name, values in inputs.config.layers.items()
+    }
+    plain = dataclasses.replace(options, encoding="auto", source="auto", sharing="auto", style="fixed")
+    for width in widths or [8]:
+        config = Config(dataclasses.replace(plain, bits=width), layers)
+        designs["fixed"].append(_design(args, inputs, config, liberty, f"fixed, {width} bits"))
+    verdict = verdicts(designs["streams"], designs["fixed"])
+    result = {
+        "synthesised": liberty is not None,
+        "table": None if liberty else OSU018.name,
+        "streams": [d.plain() for d in designs["streams"]],
+        "fixed": [d.plain() for d in designs["fixed"]],
+        "verdict": verdict,
+    }
+    title = "synthesised" if liberty else f"estimated ({OSU018.name})"
+    rows = [_row(d) for d in (*designs["streams"], *designs["fixed"])]
+    headings = ["design", "accuracy", "gates", "flip-flops", "area um²", "cycles", "period ns", "time ns"]
+    headings += ["energy pJ", "inferences/s/mm²"]
+    return result, [report.table(title, headings, rows), *(_sentence(v) for v in verdict)]
+
+
+def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path | None, name: str) -> Design:
+    warnings: list[str] = []
+    module = compile(
+        inputs.source, calibration=inputs.calibration, config=config, passes=inputs.passes, warnings=warnings
+    )
+    for warning in warnings:
+        print(f"warning: {name}: {warning}", file=sys.stderr)
+    commands._require_hardware(module)
+    accuracy = right = None
+    if inputs.data is not None:
+        output = Simulator(module, seed=config.options.seed).run(inputs.data.x).output
+        right = predictions(output) == inputs.data.y
+        accuracy = float(right.mean())
+    if liberty is None:
+        guess, total = estimated(module), sum((x.cost for x in bill(module)[0]), Cost())
+        return Design(
+            name,
+            accuracy,
+            round(total.gates),
+            total.flipflops,
+            guess["interval"],
+            guess["area_um2"],
+            guess["energy_pj"],
+        )
+    found = _synthesize(args, module, inputs, liberty, name)
+    return Design(
+        name,
+        accuracy,
+        int(found.total("gates")),
+        int(found.total("flipflops")),
+        found.interval,
+        found.total("area"),
+        found.energy,
+        found.period,
+        found.latency * found.period,
+        right,
+    )
+
+
+def _row(d: Design) -> list[Any]:
+    accuracy = "-" if d.accuracy is None else f"{100 * d.accuracy:.2f} %"
+    optional = ["-" if v is None else f"{v:,.2f}" for v in (d.period, d.time)]
+    per_area = "-" if d.throughput_per_area is None else f"{d.throughput_per_area:,.0f}"
+    return [d.name, accuracy, d.gates, d.flipflops, float(d.area), d.interval, *optional, float(d.energy), per_area]
+
+
+MEASURES = ("area", "energy", "time", "throughput_per_area")
+
+
+def verdicts(streams: list[Design], fixed: list[Design]) -> list[dict[str, Any]]:
+    """Each stream design against the fixed one that is best in each measure among those as accurate.
+
+    Where no fixed design is as accurate, the most accurate one is the rival. `ratio` is streams over fixed; `wins` whether the
+    streams are better: less area, energy and time, more throughput per area.
+    """
+    found = []
+    for design in streams:
+        equal = [r for r in fixed if _as_accurate(r, design)]
+        rivals = equal or [max(fixed, key=lambda r: r.accuracy or 0.0)]
+        verdict: dict[str, Any] = {"design": design.name, "equally_accurate": bool(equal), "measures": {}}
+        for measure in MEASURES:
+            values = {r.name: getattr(r, measure) for r in rivals if getattr(r, measure)}
+            own = getattr(design, measure)
+            if not values or not own:
+                continue
+            more = measure == "throughput_per_area"
+            best = (max if more else min)(values, key=lambda name: values[name])
+            ratio = own / values[best]
+            verdict["measures"][measure] = {"rival": best, "ratio": ratio, "wins": ratio > 1 if more else ratio < 1}
+        found.append(verdict)
+    return found
+
+
+def _as_accurate(rival: Design, design: Design) -> bool:
+    if rival.accuracy is None or design.accuracy is None:
+        return True
+    if rival.accuracy >= design.accuracy - EQUAL_ACCURACY:
+        return True
+    if rival.right is None or design.right is None:
+        return False
+    lost, won = int((design.right & ~rival.right).sum()), int((rival.right & ~design.right).sum())
+    return lost - won <= EQUAL_SIGMAS * float(np.sqrt(lost + won))
+
+
+def _sentence(verdict: dict[str, Any]) -> str:
+    texts = [
+        f"{'better' if m['wins'] else 'worse'} in {name.replace('_', ' ')} ({m['ratio']:.3g} x {m['rival']})"
+        for name, m in verdict["measures"].items()
+    ]
+    note = "" if verdict["equally_accurate"] else " (no fixed design is as accurate)"
+    return f"{verdict['design']}: {', '.join(texts)}{note}"
+
+
+__all__ = ["Design", "SccError", "estimated", "run_report", "run_setup_eda", "verdicts"]
