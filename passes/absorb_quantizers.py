@@ -37,9 +37,20 @@ def _absorb(module: Module, op: Operation) -> None:
     value = _limited(module, op, lo, hi)
     module.replace_uses(op.result, value)
     module.erase(op)
-    for reader in module.uses()[value]:
-        if reader.name in ("nn.dense", "nn.reshape"):
+    _announce(module.uses(), value, full_scale)
+
+
+CARRIERS = ("nn.reshape", "nn.transpose", "nn.max_pool", "nn.slice", "nn.upsample")
+"""Ops that give none but the numbers they are given, so that the quantiser's integers reach the layer behind them."""
+
+
+def _announce(uses: dict[Value, list[Operation]], value: Value, full_scale: float) -> None:
+    """Tell every layer that reads a quantised value what its levels are."""
+    for reader in uses[value]:
+        if reader.name in ("nn.dense", "nn.conv", "nn.reshape"):
             reader.attributes["range"] = full_scale
+        if reader.name in CARRIERS and reader.result is not None:
+            _announce(uses, reader.result, full_scale)
 
 
 def _limited(module: Module, op: Operation, lo: float, hi: float) -> Value:

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sccc.config import Options
 from sccc.diagnostics import Collector
 from sccc.ir import Module, Operation
 from sccc.moments import lane_moments
 from sccc.ops.arithmetic import PRODUCTS
-from sccc.passes.lower import next_layer
+from sccc.ops.layer import LAYERS
+from sccc.passes.forms import FormClass, Forms
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding
 
@@ -33,43 +35,80 @@ class ChooseEncoding(Pass):
 
     def run(self, module: Module, context: PassContext) -> Module:
         problems = Collector()
-        incoming: Encoding | None = None  # what the layer before streams out; None: levels
-        previous: Operation | None = None
-        for op in module.ops_named("nn.layer"):
+        forms = Forms(module)
+        for op in module.ops_named(*LAYERS):
             assert op.result is not None
             options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
             options = replace(options, style=self.style) if self.style else options
-            a: dict[str, Any] = op.attributes
-            a["length"] = options.length if options.style != "fixed" else 1
-            a["bits"], a["weight_bits"] = options.fraction_bits(a["in_signed"]), options.fraction_bits(True)
-            if incoming is not None and options.style == "fixed":
-                problems.add(
-                    "a layer streams into this one, which wants numbers",
-                    op.place(),
-                    "give the layer before it style = 'accumulate' or 'fixed'",
-                )
-            elif incoming is not None and previous is not None and previous.attributes["length"] != a["length"]:
-                problems.add(
-                    f"length {a['length']} differs from the {previous.attributes['length']} of the layer that streams into it",
-                    op.place(),
-                    "give both layers the same length, or the first one the accumulate style",
-                )
-            a["style"] = _style(module, op, options.style, problems)
-            _encode(op, self.encoding or options.encoding, incoming, problems)
-            if a["style"] == "streaming" and a["function"] == "relu":
-                _align_relu_scale(module, op)
-            incoming = _streamed(a, problems, op, self.encoding or options.encoding)
-            previous = op
+            if op.name == "nn.add_layer":
+                _decide_addition(op, options, forms, problems)
+            else:
+                self._decide(op, options, forms, problems)
+        _check_pools(module, forms, problems)
         problems.raise_if_any()
         return module
 
+    def _decide(self, op: Operation, options: Options, forms: Forms, problems: Collector) -> None:
+        a: dict[str, Any] = op.attributes
+        a["length"] = options.length if options.style != "fixed" else 1
+        a["bits"], a["weight_bits"] = options.fraction_bits(a["in_signed"]), options.fraction_bits(True)
+        encoding = self.encoding or options.encoding
+        kind = forms[op.operands[0]]
+        previous = next((m for m in kind.makers if m.attributes.get("style") == "streaming"), None)
+        incoming = FSM_OUTPUT.get(str(previous.attributes["function"])) if previous is not None else None
+        if incoming is not None and options.style == "fixed":
+            problems.add(
+                "a layer streams into this one, which wants numbers",
+                op.place(),
+                "give the layer before it style = 'accumulate' or 'fixed'",
+            )
+        elif incoming is not None and previous is not None and previous.attributes["length"] != a["length"]:
+            problems.add(
+                f"length {a['length']} differs from the {previous.attributes['length']} of the layer that streams into it",
+                op.place(),
+                "give both layers the same length, or the first one the accumulate style",
+            )
+        a["style"] = _style(op, options.style, forms, problems)
+        _encode(op, encoding, incoming, kind, problems)
+        if a["style"] == "streaming" and a["function"] == "relu":
+            _align_relu_scale(op, forms)
+        _check_streamed(op, encoding, problems)
 
-def _style(module: Module, op: Operation, wanted: str, problems: Collector) -> str:
+
+EXTRA_BITS = 3
+"""Bits that levels which are only added have more than those that become streams: they cost no cycles."""
+
+
+def _decide_addition(op: Operation, options: Options, forms: Forms, problems: Collector) -> None:
+    a: dict[str, Any] = op.attributes
+    a["style"] = "fixed" if options.style == "fixed" else "accumulate"
+    a["bits"] = options.fraction_bits(a["out_signed"])
+    for operand in dict.fromkeys(op.operands):
+        _refuse_streams(op, forms[operand], problems)
+
+
+def _check_pools(module: Module, forms: Forms, problems: Collector) -> None:
+    """Pooling compares and averages levels."""
+    for op in module.ops_named("nn.max_pool", "nn.avg_pool"):
+        _refuse_streams(op, forms[op.operands[0]], problems)
+
+
+def _refuse_streams(op: Operation, kind: FormClass, problems: Collector) -> None:
+    for maker in kind.makers:
+        if maker.attributes.get("style") == "streaming":
+            problems.add(
+                f"'{maker.origin}' streams into this op, which works on levels",
+                op.place(),
+                "give that layer style = 'accumulate'",
+            )
+
+
+def _style(op: Operation, wanted: str, forms: Forms, problems: Collector) -> str:
     """auto: accumulate, which is more exact at every length; the last layer always accumulates its result."""
     assert op.result is not None
     if wanted == "fixed":
         return "fixed"
-    if next_layer(module, op.result) is None or wanted != "streaming":
+    if forms[op.result].ends or wanted != "streaming":
         return "accumulate"
     function = op.attributes["function"]
     if function not in FSM_OUTPUT:
@@ -81,35 +120,37 @@ def _style(module: Module, op: Operation, wanted: str, problems: Collector) -> s
     return "streaming"
 
 
-def _align_relu_scale(module: Module, op: Operation) -> None:
+def _align_relu_scale(op: Operation, forms: Forms) -> None:
     """Make a streaming ReLU's output scale a whole number of counts, which is what its threshold can be."""
     a: dict[str, Any] = op.attributes
     unit = float(np.mean(np.asarray(a["in_scale"]) * np.asarray(a["weight_scale"])))
     a["out_scale"] = max(1, round(a["out_scale"] / unit)) * unit
     assert op.result is not None
-    following = next_layer(module, op.result)
-    if following is not None:
-        following.attributes["in_scale"] = a["out_scale"]
+    for reader in forms[op.result].readers:
+        reader.attributes["in_scale"] = a["out_scale"]
 
 
-def _streamed(a: dict[str, Any], problems: Collector, op: Operation, wanted: str) -> Encoding | None:
-    """The encoding in which the layer streams its result to the next one; None when that gets levels."""
-    if a["style"] != "streaming":
-        return None
-    encoding = FSM_OUTPUT.get(a["function"])
-    if wanted == "bipolar" and encoding is Encoding.UNIPOLAR:
+def _check_streamed(op: Operation, wanted: str, problems: Collector) -> None:
+    """The encoding in which a layer streams its result must be the wanted one."""
+    a: dict[str, Any] = op.attributes
+    if a["style"] == "streaming" and wanted == "bipolar" and FSM_OUTPUT.get(a["function"]) is Encoding.UNIPOLAR:
         problems.add(
             f"the state machine of '{a['function']}' gives a unipolar stream",
             op.place(),
             "use encoding auto or signed, or style accumulate",
         )
-    return encoding
 
 
-def _encode(op: Operation, wanted: str, incoming: Encoding | None, problems: Collector) -> None:
+def _encode(op: Operation, wanted: str, incoming: Encoding | None, kind: FormClass, problems: Collector) -> None:
     a: dict[str, Any] = op.attributes
     x_natural = Encoding.SIGNED if a["in_signed"] else Encoding.UNIPOLAR
     negative_weights = bool(np.any(np.asarray(a["weight"]) < 0))
+    if wanted == "bipolar" and kind.joins:
+        problems.add(
+            "its input is added or averaged elsewhere, which bipolar levels are not",
+            op.place(),
+            "use encoding auto or signed",
+        )
     if wanted == "bipolar" and a["style"] == "fixed":
         problems.add("fixed-point numbers are not bipolar", op.place(), "use encoding auto or signed")
     if wanted == "unipolar":
@@ -121,7 +162,7 @@ def _encode(op: Operation, wanted: str, incoming: Encoding | None, problems: Col
         x, w = Encoding.UNIPOLAR, Encoding.UNIPOLAR
     elif wanted == "bipolar":
         x, w = Encoding.BIPOLAR, Encoding.BIPOLAR
-    elif wanted == "signed" or a["style"] == "fixed":
+    elif wanted == "signed" or a["style"] == "fixed" or not kind.private:
         x, w = incoming or x_natural, Encoding.SIGNED
     else:
         x = incoming or x_natural
@@ -135,6 +176,7 @@ def predicted_variance(op: Operation, x: Encoding, w: Encoding) -> float:
     """Variance per cycle of a layer's count, mean over its outputs, if its x and weight streams had these encodings."""
     if w is Encoding.BIPOLAR and x is not Encoding.BIPOLAR:
         x = Encoding.BIPOLAR
-    weight = np.asarray(op.attributes["weight"]) / np.reshape(op.attributes["weight_scale"], (-1, 1))
+    weight = np.asarray(op.attributes["weight"])
+    weight = weight.reshape(len(weight), -1) / np.reshape(op.attributes["weight_scale"], (-1, 1))
     _, variance = lane_moments(PRODUCTS[x, w], TYPICAL_INPUT, np.clip(weight, -1, 1), x, w)
     return float(variance.sum(axis=1).mean())

@@ -1,4 +1,4 @@
-"""fold-constants: scale-and-shift ops disappear into the dense layers beside them."""
+"""fold-constants: scale-and-shift ops disappear into the dense layers and convolutions beside them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,55 @@ from typing import ClassVar
 import numpy as np
 
 from sccc.ir import Attribute, Module, Operation
+from sccc.ops.geometry import WINDOW_ATTRIBUTES
 from sccc.passes.manager import Pass, PassContext, register
+
+LINEAR = ("nn.affine", "nn.dense", "nn.conv")
+
+UNCHANGED = 1e-6
+"""Scales closer to 1 than this, a few roundings of a float32, change nothing."""
 
 
 @register
 @dataclass(frozen=True)
 class FoldConstants(Pass):
-    """Fold affine ops (BatchNormalization, input normalisation, biases) and chained dense ops into dense layers."""
+    """Fold affine ops (BatchNormalization, normalised inputs, biases) into dense layers and convolutions, and dense into dense."""
 
     name: ClassVar[str] = "fold-constants"
 
     def run(self, module: Module, context: PassContext) -> Module:
-        while any(_fold(module, op) for op in list(module.ops)):
-            pass
+        for op in list(module.ops):
+            left: Operation | None = op
+            while left is not None:
+                left = _fold(module, left)
         module.erase_dead()
         return module
 
 
-def _fold(module: Module, op: Operation) -> bool:
-    """Merge `op` with the op that makes its operand, when nobody else reads that. True when something changed."""
-    if op.name not in ("nn.affine", "nn.dense"):
-        return False
+def _fold(module: Module, op: Operation) -> Operation | None:
+    """Merge `op` with the op that makes its operand, when nobody else reads that. The op to go on with; None at the end."""
+    if op.name not in LINEAR:
+        return None
+    if op.name == "nn.affine" and _changes_nothing(op):
+        assert op.result is not None
+        module.replace_uses(op.result, op.operands[0])
+        module.erase(op)
+        return None
     producer = op.operands[0].op
     if producer is None or len(module.uses()[op.operands[0]]) > 1:
-        return False
+        return None
     if (producer.name, op.name) == ("nn.reshape", "nn.dense"):
-        return _move_affine_behind(module, producer)
-    if producer.name not in ("nn.affine", "nn.dense") or not _mergeable(producer, op):
-        return False
-    if op.name == "nn.dense" and standardises_input(producer):
-        return False
-    _replace_pair(module, producer, op, *_merged(producer, op))
-    return True
+        return op if _move_affine_behind(module, producer) else None
+    if producer.name not in LINEAR or not _mergeable(producer, op):
+        return None
+    if op.name != "nn.affine" and standardises_input(producer):
+        return None
+    return _replace_pair(module, producer, op, *_merged(producer, op))
+
+
+def _changes_nothing(affine: Operation) -> bool:
+    scale, shift = _coefficients(affine)
+    return bool(np.all(np.abs(scale - 1.0) < UNCHANGED) and not np.any(shift))
 
 
 UNEVEN = 4.0
@@ -62,15 +79,26 @@ def standardises_input(op: Operation) -> bool:
     if op.name != "nn.affine" or not reads_input(op):
         return False
     scale, _ = _coefficients(op)
-    return bool(scale.ndim == 1 and scale.min() > 0 and scale.max() > UNEVEN * scale.min())
+    return bool(scale.ndim in (1, 3) and scale.min() > 0 and scale.max() > UNEVEN * scale.min())
 
 
 def _mergeable(first: Operation, second: Operation) -> bool:
-    """A dense op works along the last axis: it takes an affine op that is the same along all the others."""
+    """Whether one op can do what both do.
+
+    A dense op works along the last axis and a convolution along the channels: each takes an affine op that is the same along all
+    other axes. In front of a convolution that pads with zeros, a shift would be missing at the edge.
+    """
     if first.name == second.name:
-        return True
+        return first.name != "nn.conv"
+    names = {first.name, second.name}
+    if "nn.affine" not in names:
+        return False
     affine = first if first.name == "nn.affine" else second
-    return all(np.array_equal(np.broadcast_to(_last_axis(c), c.shape), c) for c in _coefficients(affine))
+    scale, shift = _coefficients(affine)
+    if "nn.dense" in names:
+        return all(np.array_equal(np.broadcast_to(_last_axis(c), c.shape), c) for c in (scale, shift))
+    even = all(np.array_equal(np.broadcast_to(c[:, :1, :1], c.shape), c) for c in (scale, shift))
+    return even and (second.name != "nn.conv" or not any(second.attributes["pads"]) or not np.any(shift))
 
 
 def _last_axis(coefficients: np.ndarray) -> np.ndarray:
@@ -80,9 +108,14 @@ def _last_axis(coefficients: np.ndarray) -> np.ndarray:
 
 def _merged(first: Operation, second: Operation) -> tuple[str, dict[str, Attribute]]:
     """The one op that does what `first` and then `second` do: its name and attributes."""
-    a, b = _coefficients(first), _coefficients(second)
     if first.name == second.name == "nn.affine":
-        return "nn.affine", {"scale": a[0] * b[0], "shift": a[1] * b[0] + b[1]}
+        scale, shift, factor, offset = (
+            np.asarray(op.attributes[k]) for op in (first, second) for k in ("scale", "shift")
+        )
+        return "nn.affine", {"scale": scale * factor, "shift": shift * factor + offset}
+    if "nn.conv" in (first.name, second.name):
+        return "nn.conv", _merged_conv(first, second)
+    a, b = _coefficients(first), _coefficients(second)
     a, b = (
         (_last_axis(c[0]), _last_axis(c[1])) if op.name == "nn.affine" else c for op, c in ((first, a), (second, b))
     )
@@ -91,6 +124,23 @@ def _merged(first: Operation, second: Operation) -> tuple[str, dict[str, Attribu
     if second.name == "nn.affine":
         return "nn.dense", {"weight": b[0][:, None] * a[0], "bias": b[0] * a[1] + b[1]}
     return "nn.dense", {"weight": b[0] @ a[0], "bias": b[0] @ a[1] + b[1]}
+
+
+def _merged_conv(first: Operation, second: Operation) -> dict[str, Attribute]:
+    """The attributes of the convolution that a convolution and an affine op in front of it, or behind it, are together."""
+    conv, affine = (first, second) if first.name == "nn.conv" else (second, first)
+    (weight, bias), (scale, shift) = _coefficients(conv), (c[:, 0, 0] for c in _coefficients(affine))
+    if conv is first:
+        weight, bias = weight * scale.reshape(-1, 1, 1, 1), bias * scale + shift
+    else:
+        groups = conv.attributes["groups"]
+        # [groups, outputs of a group, channels of a group], of which all outputs of a group see the same channels
+        taps = weight.sum(axis=(2, 3)).reshape(groups, -1, weight.shape[1])
+        bias = bias + (taps * shift.reshape(groups, 1, -1)).sum(axis=2).ravel()
+        scales = np.repeat(scale.reshape(groups, -1), weight.shape[0] // groups, axis=0)
+        weight = weight * scales[:, :, None, None]
+    kept = {k: conv.attributes[k] for k in (*WINDOW_ATTRIBUTES, "groups")}
+    return {**kept, "weight": weight, "bias": bias}
 
 
 def _coefficients(op: Operation) -> tuple[np.ndarray, np.ndarray]:
@@ -106,10 +156,10 @@ def _coefficients(op: Operation) -> tuple[np.ndarray, np.ndarray]:
 
 def _replace_pair(
     module: Module, first: Operation, second: Operation, name: str, attributes: dict[str, Attribute]
-) -> None:
-    # The merged op goes by the dense op's name, which is where a user looks for the layer.
-    named = second if second.name == "nn.dense" and first.name != "nn.dense" else first
-    if name == "nn.dense" and first.attributes.get("range"):
+) -> Operation:
+    # The merged op goes by the layer's name, which is where a user looks for it.
+    named = second if first.name == "nn.affine" != second.name else first
+    if first.attributes.get("range"):
         attributes = {**attributes, "range": first.attributes["range"]}
     assert named.result is not None and second.result is not None
     wish = named.result.name
@@ -121,6 +171,7 @@ def _replace_pair(
     module.erase(second)
     module.erase(first)
     merged.result.name = wish
+    return merged
 
 
 def _move_affine_behind(module: Module, reshape: Operation) -> bool:

@@ -32,7 +32,8 @@ LINEAR = {"relu": (0.0, np.inf), "identity": (-np.inf, np.inf), "clip": None, "h
 
 def map_accumulate(module: Module, op: Operation) -> Value:
     """Insert, before an `sc.activate`, the ops that compute it in accumulate style; the value that replaces it."""
-    if op.attributes["function"] in LINEAR:
+    # A sum of levels takes no start value, which hard_sigmoid would need.
+    if op.attributes["function"] in LINEAR and not (_of_levels(op) and op.attributes["function"] == "hard_sigmoid"):
         return _linear(module, op)
     return _table(module, op)
 
@@ -64,16 +65,29 @@ def _cycles(op: Operation) -> int:
 def _total(module: Module, op: Operation, exact: np.ndarray, scale: np.ndarray) -> Value:
     """The sum of an activation's operand over the window, from a start value; a dot product of numbers takes it itself."""
     operand = op.operands[0]
+    if _of_levels(op) and not np.any(exact):
+        return operand
     start = {"initial": np.rint(exact).astype(np.int64), "exact": exact, "scale": _kept(scale)}
     if isinstance(operand.type, Count):
         return _adder(module, op)("sc.accumulate", operand, "total", **start)
     maker = operand.op
     assert maker is not None
-    if maker.name != "fx.dot" or np.any(maker.attributes["initial"]) or len(module.uses()[operand]) > 1:
-        raise refuse(op, f"%{operand.name} takes no bias", "want an fx.dot that has none and no other reader")
+    if maker.name not in FIXED_SUMS or np.any(maker.attributes["initial"]) or len(module.uses()[operand]) > 1:
+        raise refuse(
+            op, f"%{operand.name} takes no bias", "want an fx.dot or fx.conv that has none and no other reader"
+        )
     maker.attributes.update(start)
     operand.type = REGISTRY[maker.name].infer(maker)
     return operand
+
+
+FIXED_SUMS = ("fx.dot", "fx.conv")
+
+
+def _of_levels(op: Operation) -> bool:
+    """Whether an activation's operand is a sum of levels, as of branches or of a pooling window."""
+    maker = op.operands[0].op
+    return maker is not None and maker.name in ("sc.add", "sc.sum_pool")
 
 
 def _level_attributes(op: Operation) -> dict[str, Any]:

@@ -59,24 +59,27 @@ def reversed_masks(lanes: int, bits: int) -> np.ndarray:
     return masks
 
 
-def lane_masks(x: Value, lanes: int, bits: int) -> tuple[Any, Any]:
-    """Masks of the x and the w lanes where a state machine follows.
+def lane_masks(x: Value, w: Value, bits: int) -> tuple[Any, Any]:
+    """Masks of the x lanes, and of the w lanes of one output, where a state machine follows.
 
     Bipolar x streams need masks too: a zero is a stream of probability 1/2, the same in all lanes that share a source.
     """
     assert isinstance(x.type, Stream)
+    taps = w.type.shape[1:]
+    lanes = int(np.prod(taps))
     if x.type.encoding is Encoding.BIPOLAR and x.op is not None and x.op.name == "sc.sng":
-        return spread_masks(lanes, bits), reversed_masks(lanes, bits)
-    return None, spread_masks(lanes, bits)
+        return spread_masks(x.type.lanes, bits).reshape(x.type.shape), reversed_masks(lanes, bits).reshape(taps)
+    return None, spread_masks(lanes, bits).reshape(taps)
 
 
 def plan_shared(dot: Operation, source: str, position: int, seed: int, fsm: bool, attempt: int) -> Plan:
     x, w = operands(dot)
     bits = bits_of(w)
-    masks = lane_masks(x, w.type.shape[1], bits) if fsm else (None, None)
+    masks = lane_masks(x, w, bits) if fsm else (None, None)
     if source == "sobol":
-        # The w dimension changes from layer to layer: a streaming layer's input depends on the sources of the layer before it.
-        return Plan(("sobol", "sobol"), (0, 1 + position % (SOBOL_DIMENSIONS - 1)), masks)
+        # Dimensions 0 and 1 are the most even pair. A streaming layer's input depends on the sources of the layer before it, so
+        # that its w dimension must be another one than there.
+        return Plan(("sobol", "sobol"), (0, 1 + position % (SOBOL_DIMENSIONS - 1) if fsm else 1), masks)
     if source == "ramp":
         return Plan(("ramp", "sobol"), (0, 0), masks)
     first = splitmix64(seed * 1_000_003 + position)

@@ -11,7 +11,8 @@ from sccc.config import Options
 from sccc.diagnostics import Collector
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
-from sccc.passes.lower import next_layer
+from sccc.ops.layer import LAYERS, PRODUCT_LAYERS
+from sccc.passes.forms import Forms
 from sccc.passes.manager import Pass, PassContext, register
 
 BOUNDED = {"tanh": (1.0, True), "sigmoid": (1.0, False), "hard_sigmoid": (1.0, False)}
@@ -35,56 +36,102 @@ class Quantize(Pass):
     scales: str = ""
 
     def run(self, module: Module, context: PassContext) -> Module:
-        seen = _calibrate(module, context)
+        ranges = _Ranges(module, context)
         problems = Collector()
-        for op in module.ops_named("nn.layer"):
-            with problems.catching():
-                self._quantize_layer(module, op, context, seen)
+        for op in module:
+            if op.name in PRODUCT_LAYERS:
+                with problems.catching():
+                    self._quantize_layer(op, context, ranges)
+            elif op.name == "nn.add_layer":
+                assert op.result is not None
+                options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
+                ranges.put(op.result, *_output_range(op, ranges, options))
+            elif op.name == "nn.avg_pool":
+                ranges.put_average(op)
         problems.raise_if_any()
+        ranges.write(module, context)
         return module
 
-    def _quantize_layer(
-        self, module: Module, op: Operation, context: PassContext, seen: dict[Value, np.ndarray]
-    ) -> None:
+    def _quantize_layer(self, op: Operation, context: PassContext, ranges: _Ranges) -> None:
         assert op.result is not None
         a: dict[str, Any] = op.attributes
         options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
-        given = a["in_scale"]
-        a["in_scale"], a["in_signed"] = _input_range(module, op, context, seen)
-        fixed, last = options.style == "fixed", next_layer(module, op.result) is None
-        if fixed:
-            a["in_scale"] *= _stretch(options, a["in_signed"])
-        if given:  # by the model's own quantiser
-            a["in_scale"] = given
-            _give_back(op, given)
-        per_channel = (self.weights or options.weights) == "per-channel" and not last
+        if a["in_scale"]:  # by the model's own quantiser
+            ranges.give(op.operands[0], a["in_scale"])
+        a["in_scale"], _ = ranges.of(op.operands[0])
+        per_channel = (self.weights or options.weights) == "per-channel" and not ranges.ends_with(op.result)
+        weight = np.asarray(a["weight"])
         a["weight_scale"] = weight_scale(
-            a["weight"],
+            weight.reshape(len(weight), -1),
             options.fraction_bits(True),
             per_channel=per_channel,
             power_of_two=(self.scales or options.scales) == "power-of-two",
             # Where a state machine follows, saturated weights cost more than coarse ones (measured: 0.6 pt at 3/4 of the range).
             clip=options.style != "streaming",
-            full=not fixed,
+            full=options.style != "fixed",
         )
-        a["out_scale"], a["out_signed"] = _output_range(op, seen, options.coverage)
-        if fixed and last:
-            a["out_scale"] *= _stretch(options, a["out_signed"])
+        ranges.put(op.result, *_output_range(op, ranges, options))
+
+
+class _Ranges:
+    """The real number that an encoded 1.0 stands for, and whether it may be negative, for each class of values (forms)."""
+
+    def __init__(self, module: Module, context: PassContext) -> None:
+        self.module, self.forms = module, Forms(module)
+        self.seen = _calibrate(module, context)
+        self._of: dict[int, tuple[float, bool]] = {}
+        self._given: dict[int, float] = {}
+        (source,) = module.inputs
+        affine = next(iter(module.ops_named("nn.affine")), source)
+        assert affine.result is not None
+        self.put(affine.result, *_input_range(affine, context, self.seen))
+
+    def put(self, value: Value, scale: float, signed: bool) -> None:
+        """A value that is made; where several of one class are, the widest counts."""
+        key = id(self.forms[value])
+        before = self._of.get(key, (0.0, False))
+        self._of[key] = max(before[0], scale), before[1] or signed
+
+    def give(self, value: Value, scale: float) -> None:
+        self._given[id(self.forms[value])] = scale
+
+    def of(self, value: Value) -> tuple[float, bool]:
+        key = id(self.forms[value])
+        scale, signed = self._of[key]
+        return self._given.get(key, scale), signed
+
+    def put_average(self, op: Operation) -> None:
+        """An average has a range of its own, which is often much smaller than that of what it averages."""
+        assert op.result is not None
+        scale, signed = self.of(op.operands[0])
+        if op.result in self.seen:
+            scale = float(np.abs(self.seen[op.result]).max()) or scale
+        self.put(op.result, scale, signed)
+
+    def ends_with(self, value: Value) -> bool:
+        """Whether a value leaves the network."""
+        return bool(self.forms[value].ends)
+
+    def write(self, module: Module, context: PassContext) -> None:
+        """Tell every layer the scales of what it reads and makes."""
+        for op in module.ops_named(*LAYERS):
+            assert op.result is not None
+            a: dict[str, Any] = op.attributes
+            options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
+            a["out_scale"], a["out_signed"] = self.of(op.result)
+            fixed = options.style == "fixed"
+            if fixed and self.ends_with(op.result):
+                a["out_scale"] *= _stretch(options, a["out_signed"])
+            if op.name in PRODUCT_LAYERS:
+                a["in_scale"], a["in_signed"] = self.of(op.operands[0])
+                if fixed and id(self.forms[op.operands[0]]) not in self._given:
+                    a["in_scale"] *= _stretch(options, a["in_signed"])
 
 
 def _stretch(options: Options, signed: bool) -> float:
     """What an encoded 1.0 is, in units of the largest fixed-point number, which is one step below it."""
     full = 1 << options.fraction_bits(signed)
     return full / (full - 1)
-
-
-def _give_back(op: Operation, scale: float) -> None:
-    """Let the layer before an input of given scale put out that scale."""
-    source = op.operands[0]
-    while source.op is not None and source.op.name == "nn.reshape":
-        source = source.op.operands[0]
-    if source.op is not None and source.op.name == "nn.layer":
-        source.op.attributes["out_scale"] = scale
 
 
 CLIP_STEPS = 41
@@ -121,40 +168,39 @@ def _rounding_error(rows: np.ndarray, step: np.ndarray, top: int) -> np.ndarray:
     return np.square(np.minimum(np.rint(rows / step), top) * step - rows).mean(axis=1)
 
 
+CALIBRATION_ELEMENTS = 1 << 26
+"""Numbers that are kept of all values on the calibration data."""
+
+
 def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:
-    """What each value of the network is on the calibration data; empty without data."""
+    """What the values of the network are on the calibration data: [samples, *shape]; empty without data."""
     seen: dict[Value, np.ndarray] = {}
     if context.calibration is not None:
+        lanes = sum(value.type.lanes for value in module.values())
+        samples = context.calibration[: max(8, CALIBRATION_ELEMENTS // lanes)]
 
         def watch(op: Operation, value: np.ndarray) -> None:
-            if op.result is not None:
+            if op.result is not None and op.name in (*LAYERS, "nn.input", "nn.affine", "nn.avg_pool"):
                 seen[op.result] = value
 
-        evaluate(module, context.calibration, watch)
+        evaluate(module, samples, watch)
     return seen
 
 
-def _input_range(
-    module: Module, op: Operation, context: PassContext, seen: dict[Value, np.ndarray]
-) -> tuple[float, bool]:
-    """Scale of a layer's input, and whether it may be negative."""
-    source = op.operands[0]
-    while source.op is not None and source.op.name == "nn.reshape":
-        source = source.op.operands[0]
-    assert source.op is not None
-    if source.op.name == "nn.layer":
-        return source.op.attributes["out_scale"], source.op.attributes["out_signed"]
+def _input_range(op: Operation, context: PassContext, seen: dict[Value, np.ndarray]) -> tuple[float, bool]:
+    """Scale of the network's input (of what standardises it), and whether it may be negative."""
+    assert op.result is not None
     given = context.config.options.input_range
-    if source.op.name == "nn.affine":  # standardised features: in units of their standard deviation
-        if source not in seen and not given:
+    if op.name == "nn.affine":  # standardised features: in units of their standard deviation
+        if op.result not in seen and not given:
             context.warnings.append(
                 f"no calibration data: standardised inputs are taken to lie within +-{STANDARD_RANGE:g}"
             )
-        values = np.abs(seen[source]) if source in seen else np.array([STANDARD_RANGE])
+        values = np.abs(seen[op.result]) if op.result in seen else np.array([STANDARD_RANGE])
         return given or float(np.quantile(values, STANDARD_COVERAGE)) or 1.0, True
-    if source in seen:
-        largest = float(np.abs(seen[source]).max()) or 1.0
-        return given or largest, bool((seen[source] < 0).any())
+    if op.result in seen:
+        largest = float(np.abs(seen[op.result]).max()) or 1.0
+        return given or largest, bool((seen[op.result] < 0).any())
     if not given:
         context.warnings.append(
             "no calibration data: the input is taken to lie in 0 .. 1 (see --calibrate, --input-range)"
@@ -162,21 +208,49 @@ def _input_range(
     return given or 1.0, False
 
 
-def _output_range(op: Operation, seen: dict[Value, np.ndarray], coverage: float) -> tuple[float, bool]:
+def _output_range(op: Operation, ranges: _Ranges, options: Options) -> tuple[float, bool]:
     """Scale of a layer's output: known from the activation, measured on calibration data, or bounded from the weights."""
     a: dict[str, Any] = op.attributes
     assert op.result is not None
     if a["function"] in BOUNDED:
         return BOUNDED[a["function"]]
-    if op.result in seen:
+    if op.result in ranges.seen:
         # A range that covers every outlier would waste levels on them: short streams have few (measured: 0.5 pt at N = 16).
-        largest = float(np.quantile(np.abs(seen[op.result]), coverage))
-        signed = bool((seen[op.result] < 0).any())
+        values = ranges.seen[op.result]
+        signed = bool((values < 0).any())
+        largest = _measured_range(np.abs(values).reshape(1, -1), options, signed)
     else:
-        reach = float((np.abs(a["weight"]).sum(axis=1) * a["in_scale"] + np.abs(a["bias"])).max())
-        largest, signed = reach, a["function"] not in ("relu",)
+        largest, signed = _reach(op, ranges), a["function"] not in ("relu",)
     if a["function"] == "clip":
         limits = [abs(v) for v in (a["lo"], a["hi"]) if np.isfinite(v)]
         largest = min(largest, max(limits)) if len(limits) == 2 else largest
         signed = signed and a["lo"] < 0
     return largest or 1.0, signed
+
+
+def _measured_range(magnitudes: np.ndarray, options: Options, signed: bool) -> float:
+    """The range of an unbounded activation from the magnitudes [1, n] that it has on calibration data."""
+    if options.ranges == "percentile":
+        return float(np.quantile(magnitudes, options.coverage))
+    step = max(1, magnitudes.size // SEARCHED_VALUES)
+    top = 1 << options.fraction_bits(signed)
+    scales = magnitudes.max() * np.linspace(RANGE_LEAST, 1.0, RANGE_STEPS)
+    errors = [_rounding_error(magnitudes[:, ::step], np.array([scale / top]), top)[0] for scale in scales]
+    return float(scales[int(np.argmin(errors))])
+
+
+RANGE_STEPS, RANGE_LEAST = 61, 0.1
+"""Candidate ranges of an activation between RANGE_LEAST and 1 times its largest value."""
+
+SEARCHED_VALUES = 1 << 18
+"""Values on which the errors of candidate ranges and scales are measured."""
+
+
+def _reach(op: Operation, ranges: _Ranges) -> float:
+    """The largest magnitude that a layer's sum can have."""
+    a: dict[str, Any] = op.attributes
+    if op.name == "nn.add_layer":
+        own = list(op.operands[:1] if a["alone"] else op.operands)
+        return sum(ranges.of(operand)[0] for operand in own)
+    weight = np.asarray(a["weight"])
+    return float((np.abs(weight).reshape(len(weight), -1).sum(axis=1) * a["in_scale"] + np.abs(a["bias"])).max())

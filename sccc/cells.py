@@ -6,11 +6,18 @@ estimate (sccc/cost.py). An op chooses a kind and fills in expressions; it never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sccc.expr import Expr
+from sccc.training_cells import TrainingCell
 from sccc.types import Encoding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sccc.ir import Operation
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,28 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Gather:
+    """A rewiring: result lane i is lane `index(op)[i]` of all operands laid end to end, or the op's `level` where it is negative.
+
+    `index(op)` is an int array of the result's shape.
+    """
+
+    index: Callable[[Operation], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The lanes under a window, channel by channel, combined two at a time by `result`, an associative Expr over a and b.
+
+    Padding does not take part.
+    """
+
+    result: Expr
+
+
+@dataclass(frozen=True)
 class Arbiter:
     """The index of the first largest lane."""
 
 
-Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Arbiter
+Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Gather | Fold | Arbiter | TrainingCell

@@ -4,6 +4,7 @@ is run."""
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import sys
@@ -14,8 +15,15 @@ from sccc import __version__
 from sccc.config import OPTION_FIELDS
 from sccc.diagnostics import SccError, nearest
 
-COMMANDS = ("compile", "simulate", "check", "report", "ops", "passes", "setup-eda")
-BILLING = ("report", "setup-eda")
+COMMANDS = ("compile", "simulate", "check", "report", "train", "bench-training", "ops", "passes", "setup-eda")
+HANDLERS = {
+    "report": "sccc.billing",
+    "setup-eda": "sccc.billing",
+    "train": "sccc.training_cli",
+    "bench-training": "sccc.training_bench",
+}
+"""Modules that hold commands; the others are in sccc/commands.py."""
+
 EMIT = ("verilog", "ir", "dot")
 
 EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR = 0, 1, 2
@@ -55,10 +63,8 @@ def _run(arguments: list[str]) -> int:
         parser.print_help()
         return EXIT_OK
     args = parser.parse_args(_with_command(arguments))
-    from sccc import billing, commands
-
-    handler = getattr(billing if args.command in BILLING else commands, f"run_{args.command.replace('-', '_')}")
-    result: int = handler(args)
+    module = importlib.import_module(HANDLERS.get(args.command, "sccc.commands"))
+    result: int = getattr(module, f"run_{args.command.replace('-', '_')}")(args)
     return result
 
 
@@ -84,6 +90,8 @@ def _parser() -> _Parser:
     _add_simulate(commands)
     _add_check(commands)
     _add_report(commands)
+    _add_train(commands)
+    _add_bench_training(commands)
     doc = "install Yosys, OpenSTA and the OSU 0.18 um Liberty file from Debian's packages"
     commands.add_parser("setup-eda", help=doc, description=doc + ". `sccc report --synth` needs them.")
     for name, doc in (("ops", "list the operations of the IR"), ("passes", "list the passes and their options")):
@@ -159,6 +167,53 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
     _add_options(parser)
+
+
+def _add_train(commands: Any) -> None:
+    doc = "train a dense network as it would learn on chip, by gradient counters, or by their rivals"
+    parser = commands.add_parser("train", help=doc, description=doc.capitalize() + ". See docs/training.md.")
+    _add_model(parser)
+    parser.add_argument("--data", metavar="D.npz", required=True, help="x_train, y_train, x_test and y_test")
+    parser.add_argument("--limit", type=_natural, default=0, metavar="N", help="only the first N training samples")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the trained model: .onnx (the same graph) or .sc")
+    rules = ("gdc", "gdm", "fixed", "float", "float-momentum")
+    parser.add_argument("--rule", choices=rules, default="gdc", help="gradient counters, with momentum, or a rival")
+    parser.add_argument("--against", choices=rules, default=None, help="a second rule in the same run, to compare")
+    for flag, kind, default, doc in (
+        ("--epochs", _positive, 20, "passes over the samples"),
+        ("--step-bits", _positive, 10, "a counter's step, and the float rules' learning rate, is 2**-STEP_BITS"),
+        (
+            "--weight-range",
+            _natural,
+            0,
+            "weights saturate at + and - this power of two; 0: what holds them, at least 1",
+        ),
+        ("--decay-bits", _positive, 3, "momentum: beta = 1 - 2**-DECAY_BITS"),
+        ("--momentum-bits", _positive, 4, "momentum counters saturate at 2**MOMENTUM_BITS"),
+        ("--seed", _natural, 1, "of the samples' order, the random sources and new weights"),
+    ):
+        parser.add_argument(flag, type=kind, default=default, help=f"{doc} (default {default})")
+    parser.add_argument("--sources", choices=("per-layer", "per-lane"), default="per-layer", help="random sources")
+    parser.add_argument("--loss", choices=("cross-entropy", "squared-error"), default="cross-entropy")
+    parser.add_argument("--from-scratch", action="store_true", help="start from new random weights")
+    parser.add_argument(
+        "--checkpoint", metavar="F.npz", help="keep the state there after each epoch, and go on from it"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
+
+
+def _add_bench_training(commands: Any) -> None:
+    doc = "weigh an array of gradient counters against fixed point, synthesised"
+    parser = commands.add_parser("bench-training", help=doc, description=doc.capitalize() + ". See docs/training.md.")
+    parser.add_argument("--rows", type=_positive, default=16, metavar="M", help="errors of the tile (default 16)")
+    parser.add_argument("--columns", type=_positive, default=16, metavar="N", help="inputs of the tile (default 16)")
+    parser.add_argument("--step-bits", type=_positive, default=10, metavar="K", help="step 2**-K (default 10)")
+    parser.add_argument("--layers", default="784,128,128,10", metavar="784,128,10", help="the network it stands for")
+    parser.add_argument("--data", metavar="D.npz", help="train on it too, for accuracies and real activity")
+    parser.add_argument("--epochs", type=_positive, default=20, help="epochs of the network (default 20)")
+    parser.add_argument("--seed", type=_natural, default=1, help="of the training (default 1)")
+    parser.add_argument("--liberty", metavar="F.lib", default=None, help="the library (default: OSU 0.18 um)")
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

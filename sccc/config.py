@@ -69,9 +69,15 @@ class Options:
         "per-tensor", "one weight scale per layer, or one per output channel", ("per-tensor", "per-channel")
     )
     scales: str = option("any", "let weight scales be any number, or only powers of two", ("any", "power-of-two"))
+    ranges: str = option(
+        "percentile",
+        "range of an unbounded activation: what covers a share of its calibrated values, or what rounding and saturating to "
+        "its levels err least with",
+        ("percentile", "mse"),
+    )
     coverage: float = option(
         0.98,
-        "share of an unbounded activation's calibrated values that its range covers; the rest saturate",
+        "ranges percentile: the share of calibrated values that is covered; the rest saturate",
         lo=0.5,
         hi=1.0,
     )

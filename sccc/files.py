@@ -12,7 +12,7 @@ from pathlib import Path
 from sccc.diagnostics import Collector, Location, SccError
 
 
-def write_files(files: Mapping[Path, str]) -> None:
+def write_files(files: Mapping[Path, str] | Mapping[Path, str | bytes]) -> None:
     """Write all files or none. Raises SccError naming the file that cannot be written.
 
     Links are followed. Devices and pipes (/dev/null, /dev/stdout) are written to, not replaced.
@@ -33,8 +33,8 @@ def write_files(files: Mapping[Path, str]) -> None:
                 replaced.append((target, backup))
         for path, text in files.items():
             if _special(path):
-                with _naming(path), path.open("w", encoding="utf-8", newline="\n") as stream:
-                    stream.write(text)
+                with _naming(path), path.open("wb") as stream:
+                    stream.write(_encoded(text))
     except BaseException:
         for target, backup in replaced:
             if backup is None:
@@ -85,10 +85,14 @@ def _temporary(folder: Path, temporaries: list[str]) -> tuple[int, str]:
     return handle, name
 
 
-def _write_aside(path: Path, text: str, temporaries: list[str]) -> str:
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode("utf-8") if isinstance(content, str) else content
+
+
+def _write_aside(path: Path, content: str | bytes, temporaries: list[str]) -> str:
     handle, name = _temporary(Path(os.path.realpath(path)).parent, temporaries)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(_encoded(content))
     os.chmod(name, 0o666 & ~_umask())
     return name
 

@@ -144,4 +144,4 @@ def print_op(op: Op, *, full: bool) -> None:
         print(f"    {name} ({attr.kind}, {default}): {attr.doc}")
     print(f"    cell: {type(op.cell).__name__ if op.cell else 'none (no hardware)'}, latency {op.latency}")
     for need in op.needs:
-        print(f"    needs: {type(need).__name__.lower()} %{need.a}, %{need.b}")
+        print(f"    needs: {type(need).__name__.lower()} " + ", ".join(f"%{name}" for name in need.operands))

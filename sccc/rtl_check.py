@@ -60,7 +60,7 @@ def testbench(module: Module, x: np.ndarray, stem: str, netlist: Netlist | None 
     result = simulate(module, x, trace=wanted)
     (source,) = module.inputs
     levels = input_levels(source, np.asarray(x, dtype=np.float64).reshape(len(x), *source.attributes["shape"]))
-    return netlist, emit_testbench(netlist, stem, levels, result.trace)
+    return netlist, emit_testbench(netlist, stem, levels.reshape(len(x), -1), result.trace)
 
 
 def check(

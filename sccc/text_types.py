@@ -20,7 +20,7 @@ import lark
 import numpy as np
 
 from sccc.diagnostics import InternalError, Location, SccError, caret_excerpt, nearest
-from sccc.types import Count, Level, Random, Real, Shape, Stream, Total, Type
+from sccc.types import Count, Fixed, Level, Random, Real, Shape, Stream, Total, Type
 
 Node = Any
 """A tree of lark; the grammar says what its children are."""
@@ -32,6 +32,7 @@ TYPES: dict[str, type[Type]] = {
     "stream": Stream,
     "count": Count,
     "total": Total,
+    "fixed": Fixed,
 }
 
 # How terminals are called in messages; those that are not here are shown as they are written.

@@ -8,6 +8,7 @@
 | `Stream` | every cycle | one bit per lane, whose probability of ones is the number |
 | `Count` | every cycle | a signed integer per lane |
 | `Total` | end of a window | a signed integer per lane |
+| `Fixed` | once per sample | a fixed-point number: a signed integer with fractional bits (train ops) |
 
 Shapes leave out the batch axis: a module computes one sample at a time, the simulator many of them.
 """
@@ -132,6 +133,18 @@ class Total(Type):
 
     def __str__(self) -> str:
         return f"total<{self._dims()}, {self.lo}..{self.hi}>"
+
+
+@dataclass(frozen=True)
+class Fixed(Type):
+    """Fixed-point numbers, integer / 2**bits, with integers within lo .. hi; `bits` may be negative."""
+
+    lo: int
+    hi: int
+    bits: int
+
+    def __str__(self) -> str:
+        return f"fixed<{self._dims()}, {self.lo}..{self.hi}, bits={self.bits}>"
 
 
 def signed_width(lo: int, hi: int) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sccc.correlation import dependent_pair, meeting_pairs
+from sccc.correlation import dependent_pair, generator_of, lanes_of, meeting_pairs
 from sccc.diagnostics import Collector, SccError, nearest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.registry import REQUIRED, Correlated, Op, Uncorrelated
+from sccc.ops.registry import REQUIRED, Correlated, Op, Shared, Uncorrelated
 from sccc.types import Stream
 
 
@@ -68,7 +68,10 @@ def _verify_attributes(op: Operation, definition: Op, problems: Collector) -> No
             problems.add(f"attribute '{name}' is missing: {attr.doc}", op.place())
 
 
-def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated) -> None:
+def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated | Shared) -> None:
+    if isinstance(need, Shared):
+        _verify_shared(op, definition.operand(op, need.x))
+        return
     x, w = definition.operand(op, need.a), definition.operand(op, need.b)
     assert isinstance(x.type, Stream)
     if isinstance(need, Correlated):
@@ -100,3 +103,13 @@ def _verify_correlated(op: Operation, x: Value, w: Value) -> None:
         op.place(),
         "give the two SNGs one source",
     )
+
+
+def _verify_shared(op: Operation, x: Value) -> None:
+    maker = generator_of(x)
+    if maker is None or len(set(lanes_of(maker.operands[1]))) > 1:
+        raise SccError(
+            f"the lanes of %{x.name} are not made by SNGs that share one source, as this op needs them to be",
+            op.place(),
+            "give the SNGs one source without masks, or take the op's counterpart on levels",
+        )

@@ -20,6 +20,8 @@ from sccc.cells import MultiplyAdd
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.arithmetic import PRODUCT_SUMS
+from sccc.ops.geometry import geometry_of
 from sccc.types import Count, Level, Random, Stream
 
 ENGINES = ("numba", "numpy")
@@ -122,12 +124,12 @@ class Simulator:
         return Simulation(output, raw, trace, time.perf_counter() - start, len(x) * self.products_per_sample())
 
     def products_per_sample(self) -> int:
-        """Products of two bits in a window: n * m * cycles, summed over the dot products of streams; fx.dot adds none."""
+        """Products of two bits in a window, summed over the dot products and convolutions of streams; fixed point adds none."""
         total = 0
-        for op in self.module.ops_named("sc.dot"):
+        for op in self.module.ops_named(*PRODUCT_SUMS):
             w = op.operands[1].type
             assert isinstance(w, Stream)
-            total += w.lanes * w.length
+            total += geometry_of(op).products * w.length
         return total
 
     # -- preparing ----------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ class Simulator:
         if self.batch:
             return self.batch
         fits = int(BATCH_MEMORY / self.threads / sum(step.memory for step in self.steps))
-        streams = [v.type for op in self.module.ops_named("sc.dot") for v in op.operands[:1]]
+        streams = [v.type for op in self.module.ops_named(*PRODUCT_SUMS) for v in op.operands[:1]]
         widest = max((s.lanes * s.length / 8 for s in streams if isinstance(s, Stream)), default=1)
         size = min(max(int(CACHED_MEMORY / widest), 2 * LARGE_BLOCK), MAX_BATCH, -(-samples // self.threads))
         size = min(size, fits)

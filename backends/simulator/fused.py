@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sccc.backends.simulator import layouts
+from sccc.backends.simulator.convolution import Convolution
 from sccc.backends.simulator.flips import flip_packed
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.products import Plan
@@ -26,6 +27,7 @@ from sccc.cells import Comb, CountCell, Fsm
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
+from sccc.ops.geometry import geometry_of
 from sccc.types import Count, Stream
 
 
@@ -56,9 +58,19 @@ def find_patterns(module: Module, static: set[Value], traced: set[Value]) -> lis
         inner = [part.result for part in chain]
         private = all(len(uses[v]) == 1 and v not in traced for v in inner if v is not None)
         x, w = pattern.dot.operands
-        if private and w in static and x not in static:
+        if private and w in static and x not in static and (_is_dense(pattern.dot) or _sums_up(pattern)):
             found.append(pattern)
     return found
+
+
+def _is_dense(dot: Operation) -> bool:
+    return geometry_of(dot).window is None
+
+
+def _sums_up(pattern: Pattern) -> bool:
+    """Whether nothing but the sum over the window is wanted: all that there is a kernel for behind a convolution."""
+    cell = REGISTRY[pattern.machine.name].cell
+    return pattern.offset is None and isinstance(cell, Fsm) and only_adds(pattern.machine, cell)
 
 
 def _chain(machine: Operation, static: set[Value]) -> list[Operation] | None:
@@ -92,7 +104,12 @@ def fused_step(builder: Builder, pattern: Pattern) -> Step:
     """The step that computes a pattern. Its constant operands must be in `builder.static`."""
     cell = REGISTRY[pattern.machine.name].cell
     assert isinstance(cell, Fsm)
-    run = _sum_step(builder, pattern) if only_adds(pattern.machine, cell) else _machine_step(builder, pattern, cell)
+    if not _is_dense(pattern.dot):
+        run = _convolution_step(builder, pattern, cell)
+    elif only_adds(pattern.machine, cell):
+        run = _sum_step(builder, pattern)
+    else:
+        run = _machine_step(builder, pattern, cell)
     x = pattern.dot.operands[0]
     kind = result_type(pattern.machine)
     out = 0.2 * kind.lanes * kind.length if isinstance(kind, Stream) else 0.0
@@ -128,7 +145,7 @@ def count_step(builder: Builder, dot: Operation) -> Step:
 
 def takes_count_step(dot: Operation, static: Mapping[Value, Any]) -> bool:
     """Whether an operation is a dot product of varying data with constant weights."""
-    if not isinstance(REGISTRY[dot.name].cell, CountCell):
+    if not isinstance(REGISTRY[dot.name].cell, CountCell) or not _is_dense(dot):
         return False
     x, w = dot.operands
     return w in static and x not in static
@@ -180,6 +197,28 @@ def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
             data, flipped = flipper.sample(x, batch, s)
             changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
             parts.append(window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1])
+        return np.concatenate(parts) + start
+
+    return run
+
+
+def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Batch], Any]:
+    dot, op = pattern.dot, pattern.machine
+    plan, key = Plan(product_of(dot)), fresh_key()
+    w = builder.static[dot.operands[1]]
+    convolution = Convolution(plan, geometry_of(dot), w, key)
+    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
+
+    def run(batch: Batch) -> Any:
+        x = builder.value(batch, dot.operands[0])
+        if flipper is None:
+            return convolution.run(x, batch.scratch) + start
+        parts = []
+        for s in range(batch.samples):
+            data, flipped = flipper.sample(x, batch, s)
+            changed = Convolution(plan, convolution.geometry, flipped, key)
+            parts.append(changed.run(data, batch.scratch))
         return np.concatenate(parts) + start
 
     return run

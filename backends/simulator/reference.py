@@ -13,6 +13,7 @@ import numpy as np
 
 from sccc.cells import Fsm, Product
 from sccc.expr import Expr
+from sccc.ops.geometry import Geometry
 from sccc.types import Encoding
 
 
@@ -42,20 +43,41 @@ def generate(cell: Expr, levels: np.ndarray, random: np.ndarray, encoding: Encod
     return Bits(bits, signs)
 
 
-def count(product: Product, x: Bits, w: Bits) -> np.ndarray:
-    """Signed counts int64 [samples, m, cycles] of x [samples, n, cycles] against w [samples, m, n, cycles]."""
-    samples, outputs = max(x.bits.shape[0], w.bits.shape[0]), w.bits.shape[1]
-    result = np.empty((samples, outputs, x.bits.shape[-1]), dtype=np.int64)
-    for j in range(outputs):
-        env = {"x": x.bits, "w": w.bits[:, j]}
-        if x.signs is not None:
-            env["xs"] = x.signs[..., None]
-        if w.signs is not None:
-            env["ws"] = w.signs[:, j, :, None]
-        bit, neg = (np.asarray(e.evaluate(env)) & 1 for e in (product.bit, product.neg))
-        lanes = bit.astype(np.int8) * (1 - 2 * neg.astype(np.int8))
-        result[:, j] = np.broadcast_to(lanes, (samples, *x.bits.shape[1:])).sum(axis=1, dtype=np.int32)
-    return result
+def count(product: Product, geometry: Geometry, x: Bits, w: Bits) -> np.ndarray:
+    """Signed counts int64 [samples, *result's shape, cycles] of x [samples, *lanes, cycles] against weights w, alike."""
+    cycles, samples = x.bits.shape[-1], max(x.bits.shape[0], w.bits.shape[0])
+    lanes = geometry.lanes()
+    bits = x.bits.reshape(len(x.bits), -1, cycles)
+    signs = None if x.signs is None else x.signs.reshape(len(x.signs), -1)
+    weights = w.bits.reshape(len(w.bits), geometry.groups, geometry.outputs, geometry.taps, cycles)
+    weight_signs = None if w.signs is None else w.signs.reshape(len(w.signs), *weights.shape[1:4])
+    result = np.empty((samples, geometry.groups, geometry.outputs, geometry.positions, cycles), dtype=np.int64)
+    for g in range(geometry.groups):
+        taps = lanes[:, g]
+        env = {"x": bits[:, taps]}
+        if signs is not None:
+            env["xs"] = signs[:, taps, None]
+        for j in range(geometry.outputs):
+            env["w"] = weights[:, None, g, j]
+            if weight_signs is not None:
+                env["ws"] = weight_signs[:, None, g, j, :, None]
+            bit, neg = (np.asarray(e.evaluate(env)) & 1 for e in (product.bit, product.neg))
+            made = bit.astype(np.int8) * (1 - 2 * neg.astype(np.int8)) * (taps >= 0).astype(np.int8)[..., None]
+            spread = np.broadcast_to(made, (samples, *taps.shape, cycles))
+            result[:, g, j] = spread.sum(axis=2, dtype=np.int32)
+    return result.reshape(samples, *geometry.shape, cycles)
+
+
+def fold(expression: Expr, taps: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Lanes under a window combined two at a time: x [samples, lanes, ...] by taps int [taps, *result's shape], negative: none."""
+    shape = (*taps.shape[1:], *(1,) * (x.ndim - 2))
+    made, begun = x[:, taps[0]], (taps[0] >= 0).reshape(shape)
+    for lanes in taps[1:]:
+        more, valid = x[:, lanes], (lanes >= 0).reshape(shape)
+        both = np.asarray(expression.evaluate({"a": made, "b": more}))
+        made = np.where(valid & begun, both, np.where(valid, more, made))
+        begun = begun | valid
+    return made
 
 
 EXACT_IN_FLOATS = 1 << 53
@@ -82,24 +104,24 @@ def run_fsm(
     parameters: dict[str, np.ndarray],
     disturb: Callable[[int, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Walk state machines over counts [samples, lanes, cycles]: output bits (same shape, uint8), last states.
+    """Walk state machines over counts [samples, *lanes, cycles]: output bits (same shape, uint8), last states.
 
-    `parameters` are integers that broadcast to [lanes]. `disturb(cycle, states)` may return other states before each
+    `parameters` are integers that broadcast to the lanes. `disturb(cycle, states)` may return other states before each
     cycle.
     """
-    samples, lanes, cycles = counts.shape
+    cycles = counts.shape[-1]
     env: dict[str, np.ndarray] = {k: np.asarray(v, dtype=np.int64) for k, v in parameters.items()}
-    state = np.broadcast_to(np.asarray(fsm.initial.evaluate(env), dtype=np.int64), (samples, lanes))
+    state = np.broadcast_to(np.asarray(fsm.initial.evaluate(env), dtype=np.int64), counts.shape[:-1])
     bits = np.zeros(counts.shape, dtype=np.uint8)
     for t in range(cycles):
         if disturb is not None:
             state = disturb(t, state)
-        env["state"], env["count"] = state, counts[:, :, t]
+        env["state"], env["count"] = state, counts[..., t]
         env["step"] = np.asarray(fsm.step.evaluate(env))
         state = np.asarray(fsm.next.evaluate(env))
         if fsm.out is not None:
             env["state"] = state
-            bits[:, :, t] = fsm.out.evaluate(env)
+            bits[..., t] = fsm.out.evaluate(env)
     return bits, state
 
 

@@ -15,17 +15,21 @@ from typing import Any
 import numpy as np
 
 from sccc.backends.simulator import reference
+from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.flips import FlipSource, flip_bits
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell, Wire
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
 from sccc.ops.fixed import dot_weights
+from sccc.ops.geometry import geometry_of
+from sccc.ops.images import pool_lanes
+from sccc.ops.layout import gather
 from sccc.ops.source import input_levels
 from sccc.types import Count, Level, Random, Stream, Total, Type
 
@@ -155,16 +159,16 @@ def _arbiter(builder: Builder, op: Operation, cell: Arbiter) -> Callable[[Batch]
 
 
 def _count(builder: Builder, op: Operation, cell: CountCell) -> Callable[[Batch], Any]:
-    product = product_of(op)
+    product, geometry = product_of(op), geometry_of(op)
 
     def run(batch: Batch) -> np.ndarray:
         x, w = (builder.value(batch, v) for v in op.operands)
         if builder.flips is None:
-            return reference.count(product, reference_bits(x), reference_bits(w))
+            return reference.count(product, geometry, reference_bits(x), reference_bits(w))
         counts = []
         for s in range(batch.samples):
             sides = [flipped_sample(builder, op, side, stream, batch.first, s) for side, stream in enumerate((x, w))]
-            counts.append(reference.count(product, *(reference_bits(side) for side in sides)))
+            counts.append(reference.count(product, geometry, *(reference_bits(side) for side in sides)))
         return np.concatenate(counts)
 
     return run
@@ -180,11 +184,45 @@ def flipped_sample(builder: Builder, op: Operation, side: int, stream: StreamVal
 
 
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
-    kind = result_type(op)
+    kind, geometry = result_type(op), geometry_of(op)
     assert isinstance(kind, Total)
     initial = np.asarray(op.attributes["initial"], dtype=np.int64)
-    weights = reference.exact_weights(dot_weights(op), kind.lo - int(initial.max()), kind.hi - int(initial.min()))
-    return lambda batch: reference.multiply_add(builder.value(batch, op.operands[0]), weights, initial)
+    least, most = kind.lo - int(initial.max()), kind.hi - int(initial.min())
+    weights = [reference.exact_weights(part, least, most) for part in geometry.weights(dot_weights(op))]
+    if geometry.window is not None:
+        convolution = FixedConvolution(geometry, weights)
+        return lambda batch: convolution.run(builder.value(batch, op.operands[0])) + initial
+    return lambda batch: reference.multiply_add(builder.value(batch, op.operands[0]), weights[0], initial)
+
+
+def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]:
+    taps, kind = pool_lanes(op), result_type(op)
+
+    def run(batch: Batch) -> Any:
+        x = builder.value(batch, op.operands[0])
+        values = x.bits() if isinstance(x, StreamValue) else x
+        lanes = op.operands[0].type.lanes
+        made = reference.fold(
+            cell.result, taps, values.reshape(len(values), lanes, *values.shape[1 + len(kind.shape) :])
+        )
+        return PlainStream(kind, made) if isinstance(kind, Stream) else made
+
+    return run
+
+
+def _gather(builder: Builder, op: Operation, cell: Gather) -> Callable[[Batch], Any]:
+    index, kind, level = cell.index(op), result_type(op), op.attributes.get("level", 0)
+
+    def run(batch: Batch) -> Any:
+        operands = tuple(builder.value(batch, v) for v in op.operands)
+        if not isinstance(kind, Stream):
+            return gather(index, operands, level)
+        bits = [x.bits() for x in operands]
+        flat = np.concatenate([b.reshape(len(b), -1, kind.length) for b in bits], axis=1)
+        signs = None if operands[0].signs is None else gather(index, tuple(x.signs for x in operands))
+        return PlainStream(kind, flat[:, index], signs)
+
+    return run
 
 
 def _fsm(builder: Builder, op: Operation, cell: Fsm) -> Callable[[Batch], Any]:
@@ -221,6 +259,8 @@ def memory_of(op: Operation, packed: bool) -> float:
 
 _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]] = {
     Wire: _wire,
+    Gather: _gather,
+    Fold: _fold,
     Comb: _comb,
     SourceCell: _source,
     Memory: _memory,

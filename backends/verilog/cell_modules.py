@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sccc.backends.verilog.render import constants, replace_parts, shared_parts, sized, to_verilog
-from sccc.cells import Comb, Fsm
+from sccc.cells import Comb, Fold, Fsm
 from sccc.expr import Expr
 from sccc.ops import REGISTRY
 
@@ -122,24 +122,27 @@ def module_name(op_name: str) -> str:
 def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
     """An integer op of kind Comb as a module, all lanes.
 
-    Parameters: LANES, IW and OW (bits of the integer operand and of the result), PW (bits that hold every parameter and
+    Parameters: LANES, IW and OW (bits of an integer operand and of the result), PW (bits that hold every parameter and
     intermediate result) and, packed, the variables that are not operands. Operands in `bits` are single bits.
     """
     definition = REGISTRY[op_name]
     cell = definition.cell
     assert isinstance(cell, Comb)
-    (integer,) = (o for o in definition.operands if o not in bits)
+    integers = [o for o in definition.operands if o not in bits]
     parameters = comb_parameters(op_name)
     names, lines = _compute("result", cell.result)
     statements = [
-        _load(integer, integer, "IW"),
+        *(_load(integer, integer, "IW") for integer in integers),
         *(f"      {b}_v = {b}[i] ? {{{{PW-1{{1'b0}}}}, 1'b1}} : {{PW{{1'b0}}}};" for b in bits),
     ]
     statements += [_load(p, f"{p}_all", "PW") for p in parameters] + lines
     statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
     head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
     head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", *_parameters(parameters), ") ("]
-    head += [f"  input  wire [LANES*IW-1:0] {integer},", *(f"  input  wire [LANES-1:0]    {b}," for b in bits)]
+    head += [
+        *(f"  input  wire [LANES*IW-1:0] {o}," for o in integers),
+        *(f"  input  wire [LANES-1:0]    {b}," for b in bits),
+    ]
     head += [
         "  output reg  [LANES*OW-1:0] result",
         ");",
@@ -148,11 +151,39 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
         *_nets(parameters),
         "  integer i;",
     ]
-    head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys([integer, *bits, *parameters, *names]))]
+    head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys([*integers, *bits, *parameters, *names]))]
     body = [
         "  always @* begin",
         "    for (i = 0; i < LANES; i = i + 1) begin",
         *statements,
+        "    end",
+        "    result = all;",
+        "  end",
+    ]
+    return "\n".join([*head, *body, "endmodule", ""])
+
+
+def fold_module(op_name: str) -> str:
+    """An op of kind Fold as a module: LANES windows of TAPS integers of IW bits, the first tap lowest; results of OW bits."""
+    definition = REGISTRY[op_name]
+    cell = definition.cell
+    assert isinstance(cell, Fold)
+    names, lines = _compute("result", cell.result)
+    head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
+    head += ["  parameter TAPS = 4,", "  parameter IW = 8,", "  parameter OW = 8", ") ("]
+    head += ["  input  wire [LANES*TAPS*IW-1:0] v,", "  output reg  [LANES*OW-1:0] result", ");"]
+    head += ["  localparam EW = (IW > OW ? IW : OW) + 1;", *_literals(cell.result), "  integer i, j;"]
+    head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys(["a", "b", *names]))]
+    body = [
+        "  always @* begin",
+        "    for (i = 0; i < LANES; i = i + 1) begin",
+        "      a_v = $signed(v[i*TAPS*IW +: IW]);",
+        "      for (j = 1; j < TAPS; j = j + 1) begin",
+        "        b_v = $signed(v[(i*TAPS + j)*IW +: IW]);",
+        *(f"  {line}" for line in lines),
+        "        a_v = result_v;",
+        "      end",
+        "      all[i*OW +: OW] = a_v[OW-1:0];",
         "    end",
         "    result = all;",
         "  end",

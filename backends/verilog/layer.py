@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.verilog import cell_modules, library
+from sccc.backends.verilog import cell_modules, images, library
 from sccc.backends.verilog.dot import neuron_module
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import packed, sized
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell, Wire
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
 from sccc.neurons import constant_streams, neuron, root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
+from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.schedule import is_instant
 from sccc.sources import CounterSource, LfsrSource
@@ -96,6 +97,10 @@ class LayerEmitter:
 
     def _window(self) -> list[str]:
         """What says when the layer runs and when it has ended."""
+        if not any(op.result and isinstance(op.result.type, Count | Stream) for op in self.ops) and not is_instant(
+            self.ops
+        ):
+            return ["  // Levels only: the result is in its registers a cycle after go.", "  assign done = go;"]
         if is_instant(self.ops):
             lines = ["  reg ended;", "  always @(posedge clk) ended <= go && !rst;", "  assign done = ended;"]
             return ["  // A new sample may come in every cycle.", *lines]
@@ -151,10 +156,14 @@ class LayerEmitter:
         )
         if isinstance(cell, SourceCell):
             self._source(op)
+        elif isinstance(cell, Gather):
+            images.emit_gather(self, op)
+        elif isinstance(cell, Fold):
+            images.emit_fold(self, op)
         elif isinstance(cell, CountCell):
-            self._dot(op)
+            self._dot(op) if geometry_of(op).window is None else images.emit_conv(self, op)
         elif isinstance(cell, MultiplyAdd):
-            self._multiply_add(op)
+            self._multiply_add(op) if geometry_of(op).window is None else images.emit_fixed_conv(self, op)
         elif isinstance(cell, Fsm):
             self._fsm(op)
         elif isinstance(cell, Memory):
@@ -229,7 +238,7 @@ class LayerEmitter:
         self.lines.append(f"  assign {name} = {spread} ^ {packed(masks, bits)};")
         return name
 
-    def _streams(self, sng: Operation, label: str) -> tuple[Any, str]:
+    def streams(self, sng: Operation, label: str) -> tuple[Any, str]:
         """The distinct streams of a constant as one bus; the analysis and the bus's name."""
         streams = constant_streams(sng)
         random = root_source(sng.operands[1]).result
@@ -258,7 +267,7 @@ class LayerEmitter:
         assert op.result is not None and isinstance(op.result.type, Count) and isinstance(x.type, Stream)
         if w.op is None or w.op.name != "sc.sng" or not self._is_constant(w.op.operands[0]):
             raise InternalError(f"{op!r}: weights that are not constant have no Verilog yet")
-        streams, bus = self._streams(w.op, f"{w.name}s")
+        streams, bus = self.streams(w.op, f"{w.name}s")
         width, name = lane_width(op.result.type), self.wire(op.result)
         self.signals[op.result] = name
         product = product_of(op)
@@ -283,10 +292,7 @@ class LayerEmitter:
         """Dot products of numbers: one module per output, and a register for all of them."""
         x = op.operands[0]
         assert op.result is not None and isinstance(x.type, Level)
-        numbers = self.wire(x, "_number", x.type.lanes * number_width(x.type))
-        parameters = {"LANES": x.type.lanes, "BITS": x.type.bits, "SIGN": int(x.type.encoding is Encoding.SIGNED)}
-        library_module = self.use("sccc_numbers", library.NUMBERS)
-        self.instance(library_module, parameters, f"{numbers}s", {"level": self.signals[x], "number": numbers})
+        numbers = self.numbers(x)
         width, following = lane_width(op.result.type), self.wire(op.result, "_next")
         for j, each in enumerate(multipliers(op)):
             module = self.modules.make(f"{self.name}_neuron_{j}")
@@ -294,6 +300,20 @@ class LayerEmitter:
             self.neurons.append(multiplier_module(module, origin, each, x.type, width))
             total = f"{following}[{j * width} +: {width}]"
             self.lines.append(f"  {module} {self.names.make(f'neuron_{j}')} (.x({numbers}), .total({total}));")
+        self.register_total(op, following)
+
+    def numbers(self, x: Value) -> str:
+        """Levels as the unsigned numbers that fixed-point neurons take."""
+        assert isinstance(x.type, Level)
+        name = self.wire(x, "_number", x.type.lanes * number_width(x.type))
+        parameters = {"LANES": x.type.lanes, "BITS": x.type.bits, "SIGN": int(x.type.encoding is Encoding.SIGNED)}
+        module = self.use("sccc_numbers", library.NUMBERS)
+        self.instance(module, parameters, f"{name}s", {"level": self.signals[x], "number": name})
+        return name
+
+    def register_total(self, op: Operation, following: str) -> None:
+        """Take a fixed-point sum when the layer is told to go."""
+        assert op.result is not None
         name = self.signals[op.result] = self.names.make(op.result.name, op.result.name)
         self.lines.append(f"  reg [{bus_width(op.result.type) - 1}:0] {name};")
         self.lines.append(f"  always @(posedge clk) if (go) {name} <= {following};")
@@ -314,35 +334,46 @@ class LayerEmitter:
         width = parameter_width(own)
         bits = signed_width(lowest, highest)
         parameters: dict[str, object] = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
-        parameters["START"] = _per_lane(np.asarray(definition.cell.initial.evaluate(values)), bits, lanes)
-        parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
+        parameters["START"] = _per_lane(
+            np.asarray(definition.cell.initial.evaluate(values)), bits, op.result.type.shape
+        )
+        parameters |= {p.upper(): _per_lane(v, width, op.result.type.shape) for p, v in own.items()}
         ports = {"clk": "clk", "go": "go", "running": "running", "count": self.signals[count]}
         ports["bits" if definition.cell.out is not None else "states"] = name
         self.instance(module, parameters, f"{name}_fsm", ports)
 
     def _comb(self, op: Operation) -> None:
-        """An integer op, lane by lane: sc.rescale, sc.offset."""
+        """An integer op, lane by lane: sc.rescale, sc.offset, sc.add."""
         assert op.result is not None
         definition = REGISTRY[op.name]
-        source, lanes = op.operands[0], op.result.type.lanes
+        lanes = op.result.type.lanes
         values = definition.parameters(op)
         operands = dict(zip(definition.operands, op.operands, strict=True))
         bits = {o: self._constant_bits(v, values, o) for o, v in operands.items() if isinstance(v.type, Stream)}
         module = self.use(cell_modules.module_name(op.name), cell_modules.comb_module(op.name, tuple(bits)))
         name = self.signals[op.result] = self.wire(op.result)
-        width_in, width_out = lane_width(source.type), lane_width(op.result.type)
+        ports, width_in = self._integer_operands({o: v for o, v in operands.items() if o not in bits})
+        width_out = lane_width(op.result.type)
         own = {p: values[p] for p in cell_modules.comb_parameters(op.name)}
         # Wide enough for the product of the operand with the widest parameter, doubled, and for the result.
         width = width_in + width_out + parameter_width(own) + 2
         parameters: dict[str, object] = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
-        parameters |= {p.upper(): _per_lane(v, width, lanes) for p, v in own.items()}
-        main = next(o for o in operands if o not in bits)
-        self.instance(module, parameters, f"{name}_lanes", {main: self.signals[source], **bits, "result": name})
+        parameters |= {p.upper(): _per_lane(v, width, op.result.type.shape) for p, v in own.items()}
+        self.instance(module, parameters, f"{name}_lanes", {**ports, **bits, "result": name})
+
+    def _integer_operands(self, operands: Mapping[str, Value]) -> tuple[dict[str, str], int]:
+        """Operands as integers of one width: their signals, and the width."""
+        levels = [v.type for v in operands.values() if isinstance(v.type, Level)]
+        if not levels:
+            ((name, value),) = operands.items()
+            return {name: self.signals[value]}, lane_width(value.type)
+        width = max(images.integer_width(kind) for kind in levels)
+        return {name: images.integers(self, value, width) for name, value in operands.items()}, width
 
     def _constant_bits(self, stream: Value, parameters: dict[str, np.ndarray], operand: str) -> str:
         """The bits of a constant's streams, one per lane; their signs become a parameter `OPERAND_sign`."""
         assert stream.op is not None
-        streams, bus = self._streams(stream.op, f"{stream.name}s")
+        streams, bus = self.streams(stream.op, f"{stream.name}s")
         parameters[f"{operand}_sign"] = streams.signs
         lanes = [
             f"{bus}[{k}]" if k >= 0 else f"1'b{b}" for k, b in zip(streams.index, streams.constant_bits, strict=True)
@@ -375,17 +406,17 @@ class LayerEmitter:
 
     def _level(self, op: Operation) -> None:
         source = op.operands[0]
-        assert op.result is not None and isinstance(op.result.type, Level) and isinstance(source.type, Total)
+        assert isinstance(source.type, Total)
+        self.register_level(op, self.signals[source], lane_width(source.type))
+
+    def register_level(self, op: Operation, total: str, width: int) -> None:
+        """Take two's complement integers of `width` bits as the op's levels."""
+        assert op.result is not None and isinstance(op.result.type, Level)
         module = self.use("sccc_levels", library.LEVELS)
         comb = self.wire(op.result, "_next")
         sign = int(op.result.type.encoding is Encoding.SIGNED)
-        parameters = {
-            "LANES": op.result.type.lanes,
-            "W": lane_width(source.type),
-            "BITS": op.result.type.bits,
-            "SIGN": sign,
-        }
-        self.instance(module, parameters, f"{comb}_levels", {"total": self.signals[source], "level": comb})
+        parameters = {"LANES": op.result.type.lanes, "W": width, "BITS": op.result.type.bits, "SIGN": sign}
+        self.instance(module, parameters, f"{comb}_levels", {"total": total, "level": comb})
         self._registered(op, comb)
 
     def _arbiter(self, op: Operation) -> None:
@@ -410,9 +441,9 @@ def parameter_width(values: Mapping[str, np.ndarray]) -> int:
     return max([2, *(signed_width(int(np.min(v)), int(np.max(v))) for v in values.values())])
 
 
-def _per_lane(values: np.ndarray, width: int, lanes: int) -> str:
+def _per_lane(values: np.ndarray, width: int, shape: tuple[int, ...]) -> str:
     """Integers, one per lane, packed; a replication where all are equal."""
-    flat = np.broadcast_to(values, (lanes,)) if np.ndim(values) == 0 else np.asarray(values).reshape(-1)
+    flat = np.broadcast_to(values, shape).reshape(-1)
     if np.all(flat == flat[0]):
-        return f"{{{lanes}{{{sized(int(flat[0]), width)}}}}}"
+        return f"{{{flat.size}{{{sized(int(flat[0]), width)}}}}}"
     return packed(flat, width)

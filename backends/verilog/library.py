@@ -203,6 +203,31 @@ module sccc_numbers #(
 endmodule
 """
 
+INTEGERS = """\
+// Levels as two's complement integers of W bits, W > BITS + 1.
+module sccc_integers #(
+  parameter LANES = 1,
+  parameter BITS  = 8,
+  parameter SIGN  = 0,
+  parameter W     = 10
+) (
+  input  wire [LANES*(BITS+1+SIGN)-1:0] level,
+  output reg  [LANES*W-1:0]             number
+);
+  integer i;
+  reg [LANES*W-1:0] all;
+  reg [W-1:0] magnitude;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      magnitude = {{(W-BITS-1){1'b0}}, level[i*(BITS+1+SIGN) +: BITS+1]};
+      if (SIGN && level[i*(BITS+1+SIGN) + BITS + SIGN]) magnitude = -magnitude;
+      all[i*W +: W] = magnitude;
+    end
+    number = all;
+  end
+endmodule
+"""
+
 SPLIT_LEVELS = """\
 // Signs and magnitudes of signed levels (sign in the most significant bit of each).
 module sccc_split_levels #(

@@ -36,12 +36,17 @@ def multipliers(op: Operation) -> Iterator[Multiplier]:
     """The neurons of an `fx.dot`, one after the other."""
     weights, x = dot_weights(op), op.operands[0].type
     assert isinstance(x, Level)
-    excess = 1 << x.bits if x.encoding is Encoding.SIGNED else 0
     initial = np.broadcast_to(np.asarray(op.attributes["initial"]), weights.shape[:1])
-    digits = signed_digits(weights)
-    for j, row in enumerate(weights):
-        plus, minus = ([np.flatnonzero(plane[j] == sign) for plane in digits] for sign in (1, -1))
-        yield Multiplier(int(initial[j]) - excess * int(row.sum()), plus, minus)
+    for row, start in zip(weights, initial, strict=True):
+        yield row_multiplier(row, int(start), x)
+
+
+def row_multiplier(row: np.ndarray, start: int, x: Level) -> Multiplier:
+    """The neuron of one output's weights [n]."""
+    excess = 1 << x.bits if x.encoding is Encoding.SIGNED else 0
+    digits = signed_digits(row)
+    plus, minus = ([np.flatnonzero(plane == sign) for plane in digits] for sign in (1, -1))
+    return Multiplier(start - excess * int(row.sum()), plus, minus)
 
 
 def multiplier_module(name: str, origin: str, each: Multiplier, x: Level, width: int) -> str:

@@ -8,20 +8,22 @@ from sccc.diagnostics import nearest
 from sccc.frontend.handlers import HANDLERS, ML
 
 OPS_BY_ADVICE = {
-    "train with Relu, LeakyRelu, Clip, Tanh, Sigmoid or HardSigmoid instead": (
-        "Celu Elu Erf Exp Gelu HardSwish Mish PRelu Selu Sin Cos Softplus Softsign Swish ThresholdedRelu"
+    "train with Relu, LeakyRelu, Clip, Tanh, Sigmoid, HardSigmoid or HardSwish instead": (
+        "Celu Elu Erf Exp Gelu Mish PRelu Selu Sin Cos Softplus Softsign Swish ThresholdedRelu"
     ),
     "control flow has no hardware: export for a fixed input, so that it is resolved": "If Loop Scan SequenceMap",
     "export in QDQ form: QuantizeLinear and DequantizeLinear around float ops": (
-        "QLinearMatMul QLinearConv MatMulInteger ConvInteger DynamicQuantizeLinear"
+        "QLinearMatMul MatMulInteger ConvInteger DynamicQuantizeLinear"
     ),
-    "recurrent layers are not supported, only feed-forward chains of layers": "LSTM GRU RNN",
-    "only fully connected layers are supported so far: train an MLP": (
-        "Conv ConvTranspose MaxPool AveragePool GlobalAveragePool GlobalMaxPool Pad ReduceMean"
+    "recurrent layers are not supported, only feed-forward networks": "LSTM GRU RNN",
+    "enlarge images with Resize (nearest, by whole numbers) and a Conv behind it": "ConvTranspose Col2Im MaxUnpool",
+    "use a plain convolution": "DeformConv CausalConvWithState",
+    "pool with MaxPool, AveragePool or their global forms": (
+        "LpPool GlobalLpPool MaxRoiPool RoiAlign ReduceMax ReduceMin ReduceSum ReduceL1 ReduceL2 ReduceProd ReduceSumSquare"
     ),
     "end the network at the scores before it: the order of the classes is the same": "LogSoftmax Hardmax TopK ArgMin",
     "train with BatchNormalization, which becomes part of the weights": (
-        "LayerNormalization GroupNormalization InstanceNormalization LpNormalization RMSNormalization"
+        "LRN LayerNormalization GroupNormalization MeanVarianceNormalization InstanceNormalization LpNormalization RMSNormalization"
     ),
     "attention multiplies two tensors computed at run time, which is not supported": "Attention",
     "train a neural network instead (MLPClassifier, MLPRegressor)": (

@@ -1,4 +1,4 @@
-"""Arithmetic with constants, and normalisation -> nn.affine."""
+"""Arithmetic with constants, and normalisation -> nn.affine; the sum of two computed tensors -> nn.add."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from sccc.frontend.activations import gated_by_itself
 from sccc.frontend.bindings import Known, Tensor
 from sccc.frontend.handlers import ML, Step, handles
-from sccc.frontend.layout import along_axis, as_lanes, show
+from sccc.frontend.layout import along_axis, as_lanes, elementwise, show
 
 
 def affine(step: Step, x: Tensor, scale: np.ndarray | float, shift: np.ndarray | float) -> Tensor:
-    return step.apply("nn.affine", x, scale=np.asarray(scale, np.float64), shift=np.asarray(shift, np.float64))
+    return elementwise(step, "nn.affine", x, scale=np.asarray(scale, np.float64), shift=np.asarray(shift, np.float64))
 
 
 def _with_constant(step: Step) -> tuple[Tensor, np.ndarray, bool]:
@@ -22,15 +23,31 @@ def _with_constant(step: Step) -> tuple[Tensor, np.ndarray, bool]:
             x = step.tensor(1 - index)
             return x, as_lanes(step, step.constant(index, "constant"), x.dims, "a constant"), index == 0
     raise step.refuse(
-        "combines two tensors that are computed at run time, which is not supported yet",
-        "only constants may be added or multiplied (bias, normalisation): remove skip connections and gates",
+        "combines two tensors that are computed at run time",
+        "two of them may be added (skip connections), but not multiplied (attention, squeeze-and-excitation, SiLU): "
+        "train without gates, with Relu or HardSwish",
     )
 
 
-@handles("Add")
+@handles("Add", "Sum")
 def add(step: Step) -> Tensor:
-    x, constant, _ = _with_constant(step)
-    return affine(step, x, 1.0, constant)
+    """Constants become a shift; computed tensors are added one after the other."""
+    tensors = [step.tensor(i) for i, binding in enumerate(step.inputs) if not isinstance(binding, Known)]
+    if not tensors:
+        raise step.refuse("none of its inputs is computed from the network's input")
+    result = tensors[0]
+    for other in tensors[1:]:
+        if other.dims != result.dims:
+            raise step.refuse(
+                f"adds tensors of the shapes {show(result.dims)} and {show(other.dims)}",
+                "computed tensors must have one shape: a smaller one is not repeated",
+            )
+        result = elementwise(step, "nn.add", result, other)
+    for index, binding in enumerate(step.inputs):
+        if isinstance(binding, Known):
+            shift = as_lanes(step, step.constant(index, "constant"), result.dims, "a constant")
+            result = affine(step, result, 1.0, shift)
+    return result
 
 
 @handles("Sub")
@@ -42,8 +59,18 @@ def sub(step: Step) -> Tensor:
     return replace(result, complement=x.value) if constant.shape == () and constant == 1.0 else result
 
 
+@handles("Neg")
+def neg(step: Step) -> Tensor:
+    return affine(step, step.tensor(0), -1.0, 0.0)
+
+
 @handles("Mul")
 def mul(step: Step) -> Tensor:
+    x, y = step.input(0), step.input(1)
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        swish = gated_by_itself(step, x, y) or gated_by_itself(step, y, x)
+        if swish is not None:
+            return swish
     x, constant, _ = _with_constant(step)
     return affine(step, x, constant, 0.0)
 

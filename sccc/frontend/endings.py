@@ -66,16 +66,15 @@ def _check_axis(step: Step, x: Tensor, summed: Dims) -> None:
         )
 
 
-@handles("Concat", attributes={"axis": None})
-def concat(step: Step) -> Tensor:
-    """Of what the network computes only (1 - p, p), as classifiers of two classes end."""
+def binary_pair(step: Step) -> Tensor | None:
+    """What a Concat of (1 - p, p) along the last axis stands for: p; None for any other Concat."""
     parts = step.inputs
     if len(parts) == 2 and isinstance(parts[0], Tensor) and isinstance(parts[1], Tensor):
         p = parts[1]
         last = step.axis(step.attributes["axis"], p.rank) == p.rank - 1 and p.dims[-1:] != (BATCH,)
         if parts[0].complement is p.value and parts[0].batch == p.batch and last:
             return replace(p, ending=Ending.BINARY)
-    raise step.refuse("joins tensors that are computed at run time", "networks must be a chain of layers")
+    return None
 
 
 @handles("ArrayFeatureExtractor", domain=ML, any_type=True, after_ending=True)

@@ -100,8 +100,7 @@ def _compute(step: Step, arrays: list[np.ndarray]) -> list[np.ndarray]:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            largest = max(a.dtype.itemsize for a in arrays)
-            step.context.tensors.reserve_computed(BOUNDS[step.node.op_type](arrays, step) * max(8, largest))
+            step.context.tensors.reserve_computed(BOUNDS[step.node.op_type](arrays, step) * _element_size(step, arrays))
             results = _evaluator(step).run(None, dict(zip(names, arrays, strict=True)))
     except SccError as error:
         raise step.refuse(error.diagnostics[0].message, error.diagnostics[0].advice) from error
@@ -109,6 +108,14 @@ def _compute(step: Step, arrays: list[np.ndarray]) -> list[np.ndarray]:
         text = shown((str(error).splitlines() or [type(error).__name__])[0])
         raise step.refuse(f"cannot be computed from its constants: {text}", "check the shapes of its inputs") from error
     return [np.asarray(result) for result in results]
+
+
+def _element_size(step: Step, arrays: list[np.ndarray]) -> int:
+    """Bytes that one element of the results can take."""
+    if step.node.op_type == "ConstantOfShape":
+        (value,) = [a.t.data_type for a in step.node.attribute if a.name == "value"] or [onnx.TensorProto.FLOAT]
+        return onnx.helper.tensor_dtype_to_np_dtype(value).itemsize
+    return max(8, *(a.dtype.itemsize for a in arrays))
 
 
 def _evaluator(step: Step) -> ReferenceEvaluator:

@@ -10,11 +10,15 @@ import onnx
 from sccc.diagnostics import Collector, Location
 from sccc.frontend import (  # noqa: F401  (each of these registers its handlers)
     activations,
+    convolution,
     elementwise,
     endings,
+    joining,
     linear,
     passing,
+    pooling,
     quantization,
+    resizing,
     shaping,
 )
 from sccc.frontend.advice import advise
@@ -111,7 +115,8 @@ class Conversion:
         labels = next((binding for binding in step.inputs if isinstance(binding, Derived)), None)
         if labels is not None:
             return [labels]
-        return [handler.handle(step)]
+        result = handler.handle(step)
+        return result if isinstance(result, list) else [result]
 
     def _inputs(self, step: Step) -> list[Binding | None]:
         inputs: list[Binding | None] = []

@@ -16,6 +16,9 @@ from sccc.frontend.reader import Opsets
 from sccc.frontend.tensors import TensorReader
 from sccc.ir import Attribute, Module, Value
 
+LARGEST_VALUE = 1 << 26
+"""Numbers of one value, per sample: a file of a few bytes can ask for any size."""
+
 
 @dataclass
 class Context:
@@ -104,25 +107,33 @@ class Step:
         return axis % rank
 
     def emit(self, op: str, operands: list[Value], **attributes: Attribute) -> Value:
-        """Append an nn op that belongs to this node."""
+        """Append an nn op that belongs to this node. Raises SccError when the op refuses its operands, or is too large."""
         hint = identifier(self.node.name) or identifier(self.origin) or op.split(".", 1)[1]
-        made = self.context.module.append(
-            op,
-            operands,
-            attributes,
-            result=hint,
-            origin=self.origin,
-            location=Location(file=self.context.file),
-        )
+        try:
+            made = self.context.module.append(
+                op,
+                operands,
+                attributes,
+                result=hint,
+                origin=self.origin,
+                location=Location(file=self.context.file),
+            )
+        except SccError as error:
+            raise self.refuse(error.diagnostics[0].message, error.diagnostics[0].advice) from error
         assert made.result is not None
+        if made.result.type.lanes > LARGEST_VALUE:
+            raise self.refuse(
+                f"gives {made.result.type.lanes:,} numbers per sample; at most {LARGEST_VALUE:,} are computed"
+            )
         return made.result
 
-    def apply(self, op: str, tensor: Tensor, **attributes: Attribute) -> Tensor:
-        """Append an nn op that keeps the layout of its operand."""
-        return replace(tensor, value=self.emit(op, [tensor.value], **attributes), complement=None)
+    def apply(self, op: str, tensor: Tensor, *others: Value, **attributes: Attribute) -> Tensor:
+        """Append an nn op that keeps the layout of its first operand."""
+        return replace(tensor, value=self.emit(op, [tensor.value, *others], **attributes), complement=None)
 
 
-Handle = Callable[[Step], Binding]
+Handle = Callable[[Step], Binding | list[Binding]]
+"""Gives the node's one result, or a list of all of them."""
 HandleT = TypeVar("HandleT", bound=Handle)
 
 

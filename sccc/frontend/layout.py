@@ -13,6 +13,7 @@ import numpy as np
 
 from sccc.frontend.bindings import BATCH, Dim, Dims, Tensor
 from sccc.frontend.handlers import Step
+from sccc.ir import Attribute, Value
 
 
 def show(dims: Sequence[Dim]) -> str:
@@ -67,10 +68,39 @@ def transpose(step: Step, tensor: Tensor, perm: Sequence[int]) -> Tensor:
 
 
 def reshape_lanes(step: Step, tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    """Another shape of the nn value, row-major; emits an op only when the shape changes."""
+    """Another shape of the nn value, row-major; emits an op only when the shape changes, and one for several in a row."""
     if tuple(shape) == tensor.value.type.shape:
         return tensor
-    return replace(tensor, value=step.emit("nn.reshape", [tensor.value], shape=list(shape)), complement=None)
+    source = _reshaped(tensor.value) or tensor.value
+    if source.type.shape == tuple(shape):
+        return replace(tensor, value=source, complement=None)
+    return replace(tensor, value=step.emit("nn.reshape", [source], shape=list(shape)), complement=None)
+
+
+def _reshaped(value: Value) -> Value | None:
+    """What a value is a reshape of."""
+    return value.op.operands[0] if value.op is not None and value.op.name == "nn.reshape" else None
+
+
+def underlying(value: Value) -> Value:
+    """The image [C, 1, L] that vectors [C, L] are a reshape of; any other value as it is."""
+    image = _reshaped(value)
+    channels, *length = value.type.shape or (0,)
+    return image if image is not None and len(length) == 1 and image.type.shape == (channels, 1, *length) else value
+
+
+def elementwise(step: Step, op: str, x: Tensor, *others: Tensor, **attributes: Attribute) -> Tensor:
+    """An elementwise op. Vectors that are images of height 1 underneath stay images under it.
+
+    So an activation stands directly behind its convolution also where that has one dimension.
+    """
+    values = [x.value, *(other.value for other in others)]
+    images = [underlying(value) for value in values]
+    if any(image is value for image, value in zip(images, values, strict=True)):
+        return step.apply(op, x, *values[1:], **attributes)
+    expanded = {k: v[:, None] if isinstance(v, np.ndarray) and v.ndim == 2 else v for k, v in attributes.items()}
+    result = step.apply(op, replace(x, value=images[0]), *images[1:], **expanded)
+    return reshape_lanes(step, result, x.value.type.shape)
 
 
 def reshape(step: Step, tensor: Tensor, target: Sequence[Dim]) -> Tensor:

@@ -16,7 +16,7 @@ from sccc.frontend.names import shown
 
 LARGEST_TENSOR = 1 << 31
 LARGEST_TOTAL = 1 << 32
-LARGEST_COMPUTED = 1 << 29
+LARGEST_COMPUTED = 1 << 30
 
 PACKED_BITS = {
     getattr(TensorProto, name): bits
@@ -60,12 +60,12 @@ class TensorReader:
 
     def reserve_computed(self, size: int) -> None:
         """Count `size` more bytes for results of constant folding. Raises SccError when they would be too many."""
-        self.computed += size
-        if self.computed > LARGEST_COMPUTED:
+        if self.computed + size > LARGEST_COMPUTED:
             raise SccError(
-                f"computing constants would take {self.computed:,} bytes; at most {LARGEST_COMPUTED:,} are spent",
+                f"computing constants would take {self.computed + size:,} bytes; at most {LARGEST_COMPUTED:,} are spent",
                 advice="store large constants as initializers",
             )
+        self.computed += size
 
     @staticmethod
     def _decode(tensor: TensorProto, label: str) -> np.ndarray:

@@ -85,7 +85,7 @@ def _infer_activate(op: Operation) -> Type:
     a = op.attributes
     if a["style"] not in STYLES:
         raise refuse(op, f"unknown style '{a['style']}'", "known: " + ", ".join(STYLES))
-    count = expect(op, 0, Total if a["style"] == "fixed" else Count)
+    count = expect(op, 0, *{"fixed": (Total,), "streaming": (Count,)}.get(a["style"], (Count, Total)))
     largest_of(op)
     if a["function"] != "identity" and f"nn.{a['function']}" not in REGISTRY:
         raise refuse(op, f"unknown function '{a['function']}'")
@@ -134,8 +134,7 @@ _COUNTER_ATTRIBUTES = {
 REGISTRY.add(
     Op(
         "sc.activate",
-        "An activation that is not mapped to hardware yet: function(count * in_scale + bias) / out_scale, of a count or, in "
-        "fixed style, of a total.",
+        "An activation that is not mapped to hardware yet: function(count * in_scale + bias) / out_scale, of a count or a total.",
         ("count",),
         _activate_value,
         _infer_activate,

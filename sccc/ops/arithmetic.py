@@ -7,9 +7,11 @@ import numpy as np
 from sccc.cells import Arbiter, Comb, CountCell, Product
 from sccc.expr import ONE, ZERO, Var, select
 from sccc.ir import Operation, Value
+from sccc.ops.geometry import PARALLEL_ATTR, WINDOW_ATTRIBUTES, geometry_of
 from sccc.ops.registry import REGISTRY, Attr, Op, Uncorrelated, expect, per_lane, refuse
 from sccc.ops.source import LAYER_ATTR
 from sccc.types import Count, Encoding, Stream, Total, Type
+from sccc.windows import convolve
 
 X, W, XS, WS = Var("x"), Var("w"), Var("xs"), Var("ws")
 
@@ -30,6 +32,10 @@ PRODUCTS = {
 AND multiplies unipolar streams, XNOR bipolar ones (Gaines 1969). A bipolar stream times a signed weight gates a +1/-1
 with the weight's magnitude bit, so that a zero weight adds no variance.
 """
+
+
+PRODUCT_SUMS = ("sc.dot", "sc.conv")
+"""Ops that sum products of streams."""
 
 
 def product_of(op: Operation) -> Product:
@@ -57,6 +63,7 @@ def _count_range(op: Operation, product: Product, lanes: int) -> tuple[int, int]
     levels = constant_levels(op.operands[1])
     if levels is None or "w" not in product.bit.variables():
         return (0 if product.neg is ZERO else -lanes), lanes
+    levels = levels.reshape(len(levels), -1)
     positive, negative = (levels > 0).sum(axis=1), (levels < 0).sum(axis=1)
     if product.neg is WS:
         return -int(negative.max(initial=0)), int(positive.max(initial=0))
@@ -64,15 +71,14 @@ def _count_range(op: Operation, product: Product, lanes: int) -> tuple[int, int]
     return (0 if product.neg is ZERO else -largest), largest
 
 
-def _infer_dot(op: Operation) -> Type:
+def _infer_product_sum(op: Operation) -> Type:
+    """Of sc.dot and sc.conv."""
     x, w = expect(op, 0, Stream), expect(op, 1, Stream)
-    product = product_of(op)
-    if len(x.shape) != 1 or len(w.shape) != 2 or w.shape[1] != x.shape[0]:
-        raise refuse(op, f"weights of shape {w.shape} do not fit an input of shape {x.shape}; want [m, n] and [n]")
+    product, geometry = product_of(op), geometry_of(op)
     if x.length != w.length:
         raise refuse(op, f"streams of {x.length} and of {w.length} cycles meet", "give both the same length")
-    lo, hi = _count_range(op, product, x.shape[0])
-    return Count((w.shape[0],), lo, hi, x.length)
+    lo, hi = _count_range(op, product, geometry.taps)
+    return Count(geometry.shape, lo, hi, x.length)
 
 
 def _infer_offset(op: Operation) -> Type:
@@ -96,8 +102,24 @@ REGISTRY.add(
         "(APC). The multiplier follows from the two encodings.",
         ("x", "w"),
         lambda op, x, w: x @ w[0].T,
-        _infer_dot,
-        {"layer": LAYER_ATTR},
+        _infer_product_sum,
+        {"parallel": PARALLEL_ATTR, "layer": LAYER_ATTR},
+        cell=CountCell(PRODUCTS),
+        needs=(Uncorrelated("x", "w"),),
+    ),
+    Op(
+        "sc.conv",
+        "A convolution: at each position of the window the dot products of the lanes under it with the weights "
+        "[outputs, channels / groups, rows, columns]. Padding adds nothing. The multiplier is that of sc.dot.",
+        ("x", "w"),
+        lambda op, x, w: convolve(x, w[0], geometry_of(op).window, op.attributes["groups"]),  # type: ignore[arg-type]
+        _infer_product_sum,
+        {
+            **WINDOW_ATTRIBUTES,
+            "groups": Attr("int", "parts of the channels that do not mix", 1),
+            "parallel": PARALLEL_ATTR,
+            "layer": LAYER_ATTR,
+        },
         cell=CountCell(PRODUCTS),
         needs=(Uncorrelated("x", "w"),),
     ),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from sccc.cells import MultiplyAdd
+from sccc.cells import Fold, Gather, MultiplyAdd
 from sccc.ir import Operation, Value
 from sccc.ops.arithmetic import constant_levels
+from sccc.ops.geometry import PARALLEL_ATTR, WINDOW_ATTRIBUTES, geometry_of
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, per_lane, refuse
 from sccc.ops.source import LAYER_ATTR
 from sccc.types import Encoding, Level, Total, Type
+from sccc.windows import convolve
 
 LARGEST_TOTAL = 1 << 62
 """Totals beyond it would not fit the simulator's integers."""
@@ -38,21 +41,34 @@ def _infer_dot(op: Operation) -> Type:
             f"no fixed-point multiplier for {x.encoding.value} times {w.encoding.value} levels",
             "want unipolar or signed levels, and signed weights",
         )
-    if len(x.shape) != 1 or len(w.shape) != 2 or w.shape[1] != x.shape[0]:
-        raise refuse(op, f"weights of shape {w.shape} do not fit an input of shape {x.shape}; want [m, n] and [n]")
+    geometry = geometry_of(op)
     lo, hi = number_range(x)
-    weights, initial = dot_weights(op), per_lane(op, "initial", (w.shape[0],))
+    weights = dot_weights(op).reshape(geometry.shape[0], -1)
+    per_lane(op, "initial", geometry.shape)
+    initial = per_output(op.attributes["initial"], geometry.shape)
     positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-    least, most = initial + lo * positive + hi * negative, initial + hi * positive + lo * negative
-    if max(-int(least.min()), int(most.max())) >= LARGEST_TOTAL:
+    # Padding takes lanes away, so that a sum may end anywhere between none of them and all.
+    reach = np.minimum(lo * positive + hi * negative, 0), np.maximum(hi * positive + lo * negative, 0)
+    exact = (lo * positive + hi * negative, hi * positive + lo * negative)
+    least, most = reach if geometry.window is not None and any(geometry.window.pads) else exact
+    lowest, highest = int((initial[0] + least).min()), int((initial[1] + most).max())
+    if max(-lowest, highest) >= LARGEST_TOTAL:
         raise refuse(op, f"totals of {x.bits} by {w.bits} bits may reach 2**62", "use fewer bits")
-    return Total((w.shape[0],), int(least.min()), int(most.max()))
+    return Total(geometry.shape, lowest, highest)
+
+
+def per_output(values: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest of an attribute's integers within each output (axis 0 of the lanes), int64 [outputs]."""
+    spread = np.broadcast_to(np.asarray(values), shape).reshape(shape[0], -1)
+    return spread.min(axis=1), spread.max(axis=1)
 
 
 def largest_level(value: Value) -> int:
     """The largest level that a value can have, as far as the op that makes it says."""
     op, kind = value.op, value.type
     assert isinstance(kind, Level)
+    if op is not None and isinstance(REGISTRY[op.name].cell, Gather | Fold):  # the levels of others, in other lanes
+        return max(int(op.attributes.get("level", 0)), *(largest_level(operand) for operand in op.operands))
     if op is not None and "table" in op.attributes:
         return int(np.max(np.asarray(op.attributes["table"])))
     if op is not None and op.operands and isinstance(op.operands[0].type, Total) and "largest" not in op.attributes:
@@ -73,9 +89,28 @@ def _check_dot(op: Operation) -> None:
         )
 
 
+def _units(op: Operation) -> float:
+    """The total that a product of encoded 1.0 and 1.0 makes."""
+    return float(2.0 ** (op.operands[0].type.bits + op.operands[1].type.bits))  # type: ignore[attr-defined]
+
+
 def _dot_value(op: Operation, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    units = 2.0 ** (op.operands[0].type.bits + op.operands[1].type.bits)  # type: ignore[attr-defined]
-    return (x @ w[0].T) * units + op.attributes["initial"]
+    return (x @ w[0].T) * _units(op) + op.attributes["initial"]
+
+
+def _conv_value(op: Operation, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    window = geometry_of(op).window
+    assert window is not None
+    return convolve(x, w[0], window, op.attributes["groups"]) * _units(op) + op.attributes["initial"]
+
+
+_ATTRIBUTES = {
+    "initial": Attr("tensor", "integers added (the bias), for all lanes or per lane", 0),
+    "exact": Attr("tensor", "what initial rounds, where that is known; correct-bias adds to it", math.nan),
+    "scale": Attr("tensor", "the real number that a total of 1 stands for, for all lanes or per lane", 1.0),
+    "parallel": PARALLEL_ATTR,
+    "layer": LAYER_ATTR,
+}
 
 
 REGISTRY.add(
@@ -86,13 +121,18 @@ REGISTRY.add(
         ("x", "w"),
         _dot_value,
         _infer_dot,
-        {
-            "initial": Attr("tensor", "integers added (the bias), one per lane", 0),
-            "exact": Attr("tensor", "what initial rounds, where that is known; correct-bias adds to it", math.nan),
-            "scale": Attr("tensor", "the real number that a total of 1 stands for, for all lanes or per lane", 1.0),
-            "layer": LAYER_ATTR,
-        },
+        _ATTRIBUTES,
         cell=MultiplyAdd(),
         check=_check_dot,
-    )
+    ),
+    Op(
+        "fx.conv",
+        "A convolution in fixed point: sc.conv with numbers for streams, plus a constant, in the time of an fx.dot.",
+        ("x", "w"),
+        _conv_value,
+        _infer_dot,
+        {**WINDOW_ATTRIBUTES, "groups": Attr("int", "parts of the channels that do not mix", 1), **_ATTRIBUTES},
+        cell=MultiplyAdd(),
+        check=_check_dot,
+    ),
 )

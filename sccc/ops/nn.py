@@ -162,6 +162,11 @@ REGISTRY.add(
         alpha=Attr("float", "slope", 0.2),
         beta=Attr("float", "value at zero", 0.5),
     ),
+    _elementwise(
+        "nn.hard_swish",
+        "x min(max(x / 6 + 1/2, 0), 1) (Howard et al., Searching for MobileNetV3, ICCV 2019).",
+        lambda a, x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    ),
     Op(
         "nn.quantize",
         "QuantizeLinear then DequantizeLinear: (clip(round(x / scale) + zero_point, lo, hi) - zero_point) scale.",

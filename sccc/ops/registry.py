@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sccc.cells import Cell, Comb, Fsm
+from sccc.cells import Cell, Comb, Fold, Fsm
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Operation
 from sccc.types import Total, Type
@@ -54,6 +54,10 @@ class Uncorrelated:
     a: str
     b: str
 
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return self.a, self.b
+
 
 @dataclass(frozen=True)
 class Correlated:
@@ -61,6 +65,21 @@ class Correlated:
 
     a: str
     b: str
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return self.a, self.b
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A legality condition: all lanes of this operand must compare with the same random numbers."""
+
+    x: str
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return (self.x,)
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class Op:
     infer: Callable[[Operation], Type]
     attributes: dict[str, Attr] = field(default_factory=dict)
     cell: Cell | None = None
-    needs: tuple[Uncorrelated | Correlated, ...] = ()
+    needs: tuple[Uncorrelated | Correlated | Shared, ...] = ()
     latency: int = 0
     has_result: bool = True
     check: Callable[[Operation], None] | None = None
@@ -107,7 +126,7 @@ class Op:
 
 def cell_variables(cell: Cell | None) -> frozenset[str]:
     """Names of all variables in a cell's expressions."""
-    if isinstance(cell, Comb):
+    if isinstance(cell, Comb | Fold):
         return cell.result.variables()
     if isinstance(cell, Fsm):
         exprs = (cell.initial, cell.step, cell.next, cell.out, cell.lowest, cell.highest)
@@ -148,9 +167,13 @@ def refuse(op: Operation, message: str, advice: str = "") -> SccError:
 
 
 def per_lane(op: Operation, name: str, shape: tuple[int, ...], least: int | None = None) -> np.ndarray:
-    """An attribute of integers, one for all lanes or one per lane, none below `least`. Raises SccError."""
+    """An attribute of integers for lanes of `shape`, none below `least`. Raises SccError.
+
+    One for all lanes, one per lane, or, of an image, one per channel: [channels, 1, 1].
+    """
     values = np.asarray(op.attributes[name])
-    if values.dtype.kind not in "iu" or values.shape not in ((), shape) or values.size == 0:
+    channels = (shape[:1] + (1,) * (len(shape) - 1)) if shape else ()
+    if values.dtype.kind not in "iu" or values.shape not in ((), shape, channels) or values.size == 0:
         wanted = f"one integer, or {math.prod(shape)} of them, one per lane"
         raise refuse(op, f"{name} must hold {wanted}, and is {values.dtype} of shape {values.shape}")
     if least is not None and values.min() < least:

@@ -115,8 +115,15 @@ def references(path: Path, opset: int, feeds: dict[str, np.ndarray]) -> list[np.
     trains = opset < 14 and b"BatchNormalization" in content  # onnx.reference takes it for training there
     one_axis = opset < 13 and b"Softmax" in content  # and forgets there that Softmax runs over several axes
     misses = opset < 19 and b"DequantizeLinear" in content
-    if not (trains or one_axis or misses):
+    (x,) = feeds.values()
+    rounds_down = b"MaxPool" in content and (b"SAME_LOWER" in content or x.ndim == 3)  # and fails in one dimension
+    if not (trains or one_axis or misses or rounds_down):
         results.append(ReferenceEvaluator(str(path)).run(None, feeds)[0])
+    if opset > NEWEST_IN_RUNTIME and not results:
+        model = onnx.load(path)
+        model.opset_import[0].version = opset = NEWEST_IN_RUNTIME  # poolings mean the same there
+        path = path.with_name("older.onnx")
+        onnx.save(model, path)
     if opset <= NEWEST_IN_RUNTIME:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

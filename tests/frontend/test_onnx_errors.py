@@ -35,15 +35,15 @@ def test_all_problems_are_reported_together_with_their_nodes(graph):
         f"error: {path}: initializer 'broken' holds 16 NaN or infinite elements of 16\n"
         "  = training diverged, or the file is damaged: retrain, or export again",
         f"error: {path}, node 'first': Elu: operator not supported\n"
-        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid or HardSigmoid instead",
+        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid, HardSigmoid or HardSwish instead",
         f"error: {path}, node 'third': Softsign: operator not supported\n"
-        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid or HardSigmoid instead",
+        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid, HardSigmoid or HardSwish instead",
         f"error: {path}, node 'fourth': MatMul: a weight of 5 inputs does not fit [N, 4]",
         f"error: {path}, node 'fifth': Mystery: operator not supported: its domain 'com.example' is unknown\n"
         "  = export with standard ONNX operators only; model-local functions are inlined by onnx.inliner",
         f"error: {path}, node 'sixth': LeakyRelu: the attribute 'slope' is not honoured\n  = export without it",
         f"error: {path}, node 'seventh': Gelu: operator not supported\n"
-        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid or HardSigmoid instead",
+        "  = train with Relu, LeakyRelu, Clip, Tanh, Sigmoid, HardSigmoid or HardSwish instead",
     ]
 
 
@@ -58,7 +58,9 @@ def test_nodes_without_a_name_are_called_by_type_and_number(graph):
     ("op", "advice"),
     [
         ("LogSoftmax", "end the network at the scores"),
-        ("Conv", "fully connected"),
+        ("ConvTranspose", "enlarge images with Resize"),
+        ("LRN", "train with BatchNormalization"),
+        ("ReduceMax", "pool with MaxPool"),
         ("LSTM", "recurrent"),
         ("Relx", "Relu"),
     ],

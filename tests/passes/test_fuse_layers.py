@@ -53,7 +53,7 @@ def test_elementwise_ops_alone_are_diagonal_layers():
 def test_all_refusals_come_at_once_with_their_nodes():
     module, x = start(2, 3)
     wide = module.append("nn.dense", [x], {"weight": np.ones((4, 3))}, origin="Wide").result
-    turned = module.append("nn.transpose", [wide], {"perm": [1, 0]}, origin="Turn").result
+    turned = module.append("nn.tanh", [wide], {}, origin="Turn").result
     flat = module.append("nn.reshape", [turned], {"shape": [8]}, origin="Flat").result
     last = module.append("nn.dense", [flat], {"weight": np.ones((2, 8))}, origin="Last").result
     module.append("nn.output", [last], {"name": "y"})

@@ -24,7 +24,7 @@ def test_what_is_read(golden):
     assert dot.result.type == Count((3,), -3, 4, 32)
     assert [operand.name for operand in dot.operands] == ["xs", "ws"]
     assert dot.operands[0] is module.value("xs")
-    assert dot.origin == "fc1" and dot.attributes == {"layer": "fc1"}
+    assert dot.origin == "fc1" and dot.attributes == {"layer": "fc1", "parallel": []}
     assert dot.location == Location("tiny.sc", 9, 3)
     levels = module.value("w").op.attributes["levels"]
     assert levels.dtype == np.int64 and levels[1].tolist() == [0, 0, 7, -32, 0, 0]

@@ -1,0 +1,297 @@
+"""Training of a dense network: by gradient counters as on chip, by their rivals, or by float gradient descent.
+
+All rules start from the same weights and meet the same samples in the same order, so that accuracies compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sccc.backends.simulator.training import Trainer
+from sccc.backends.simulator.training_float import FloatRule, FloatTrainer
+from sccc.data import Data
+from sccc.diagnostics import Location, SccError
+from sccc.files import write_files
+from sccc.ir import Module, Operation
+from sccc.passes import PassContext, run_passes
+from sccc.passes.fold_constants import FoldConstants
+from sccc.passes.fuse_layers import FuseLayers
+from sccc.passes.insert_gradient_counters import Chain, InsertGradientCounters, read_chain
+
+COUNTER_RULES = ("gdc", "gdm", "fixed")
+FLOAT_RULES = ("float", "float-momentum")
+RULES = COUNTER_RULES + FLOAT_RULES
+
+CHUNK = 1000
+"""Samples between two reports of progress."""
+
+CALIBRATION = 2000
+"""Training samples on which the input's range is measured."""
+
+Progress = Callable[[int, int, str], None]
+"""Told the samples done, those of all epochs, and the accuracy as text."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train. epochs: passes over the samples; step_bits: the step (in float the learning rate) is 2**-step_bits; sources,
+    loss, weight_range, decay_bits, momentum_bits: as in insert-gradient-counters; seed: of the order, the sources and new
+    weights; from_scratch: start from new weights."""
+
+    rule: str = "gdc"
+    epochs: int = 20
+    step_bits: int = 10
+    sources: str = "per-layer"
+    loss: str = "cross-entropy"
+    weight_range: int = 0
+    decay_bits: int = 3
+    momentum_bits: int = 4
+    from_scratch: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise SccError(f"unknown rule '{self.rule}'", Location(option="--rule"), "known: " + ", ".join(RULES))
+        if self.epochs < 1 or self.seed < 0:
+            raise SccError("epochs must be positive, and seed not negative")
+        self.counters()
+
+    def counters(self) -> InsertGradientCounters:
+        """The pass with these options. Raises SccError when one is out of range."""
+        return InsertGradientCounters(
+            rule=self.rule if self.rule in COUNTER_RULES else "gdc",
+            step_bits=self.step_bits,
+            sources=self.sources,
+            loss=self.loss,
+            weight_range=self.weight_range,
+            decay_bits=self.decay_bits,
+            momentum_bits=self.momentum_bits,
+            random_seed=self.seed,
+        )
+
+
+@dataclass
+class TrainingResult:
+    """`layers`: trained weights [outputs, inputs] and biases of each nn.layer, by the layer's name. seconds: without compiling the
+    kernels; those of stopped runs are in it."""
+
+    options: TrainingOptions
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    layers: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float:
+        return self.epochs[-1]["accuracy"]
+
+    def plain(self) -> dict[str, Any]:
+        """As data for JSON."""
+        return {
+            **asdict(self.options),
+            "epochs": self.epochs,
+            "accuracy": self.accuracy,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class _Learner(Protocol):
+    """What `Trainer` and `FloatTrainer` have in common."""
+
+    def numbers(self, x: np.ndarray) -> np.ndarray: ...
+    def train(self, numbers: np.ndarray, labels: np.ndarray, order: np.ndarray | None = None) -> None: ...
+    def accuracy(self, numbers: np.ndarray, labels: np.ndarray) -> float: ...
+    @property
+    def state(self) -> dict[str, np.ndarray]: ...
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None: ...
+
+
+def layered(model: Module) -> Module:
+    """The model as a chain of nn.layer ops, which is what is trained. Raises SccError for what is no MLP."""
+    if model.ops_named("nn.layer"):
+        return model.clone()
+    return run_passes(model.clone(), [FoldConstants(), FuseLayers()], PassContext())
+
+
+def new_weights(module: Module, seed: int) -> None:
+    """Replace weights by uniform ones within sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010), biases by 0."""
+    random = np.random.default_rng([seed, 0x5CC])
+    for op in module.ops_named("nn.layer"):
+        shape = np.asarray(op.attributes["weight"]).shape
+        limit = np.sqrt(6.0 / sum(shape))
+        op.attributes["weight"] = random.uniform(-limit, limit, shape)
+        op.attributes["bias"] = np.zeros(shape[0])
+
+
+def train(
+    module: Module,
+    samples: Data,
+    test: Data,
+    options: TrainingOptions,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Train a module of `layered` on samples, with the accuracy on `test` after every epoch.
+
+    With a checkpoint the state is kept there after every epoch; a run that finds one of its own goes on behind it, and ends as if
+    it had never stopped. Raises SccError for data without classes or a foreign checkpoint.
+    """
+    chain = read_chain(module)
+    _check_classes(chain, samples, test)
+    learner, numbers, test_numbers = _prepared(module, chain, samples.x, test.x, options)
+    assert samples.y is not None and test.y is not None
+    labels, test_labels = samples.y.astype(np.int64), test.y.astype(np.int64)
+    result = TrainingResult(options)
+    fingerprint = _fingerprint(module, options, numbers, labels) if checkpoint else ""
+    if checkpoint is not None and checkpoint.exists():
+        _resume(checkpoint, fingerprint, learner, result)
+    _compile_kernels(learner, numbers, labels)
+    total = options.epochs * len(numbers)
+    for epoch in range(len(result.epochs), options.epochs):
+        started = time.perf_counter()
+        order = np.random.default_rng([options.seed, epoch]).permutation(len(numbers))
+        for i in range(0, len(order), CHUNK):
+            learner.train(numbers, labels, order[i : i + CHUNK])
+            if progress is not None:
+                last = f"{100 * result.accuracy:.2f} %" if result.epochs else ""
+                progress(epoch * len(numbers) + min(i + CHUNK, len(order)), total, last)
+        result.epochs.append({"epoch": epoch + 1, "accuracy": learner.accuracy(test_numbers, test_labels)})
+        result.seconds += time.perf_counter() - started
+        if checkpoint is not None:
+            _keep(checkpoint, fingerprint, learner, result)
+    result.layers = _trained_layers(chain, learner)
+    return result
+
+
+def _check_classes(chain: Chain, samples: Data, test: Data) -> None:
+    last = chain.layers[-1].result
+    assert last is not None
+    for name, data in (("training", samples), ("test", test)):
+        if data.y is None or data.y.dtype.kind not in "iub":
+            raise SccError(f"the {name} data holds no classes", advice="one whole number per sample is wanted")
+        if data.y.min() < 0 or data.y.max() >= last.type.lanes:
+            raise SccError(
+                f"the {name} data's classes lie in {data.y.min()} .. {data.y.max()}, and the network tells "
+                f"{last.type.lanes} apart",
+                advice=f"classes must lie in 0 .. {last.type.lanes - 1}",
+            )
+
+
+def _prepared(
+    module: Module, chain: Chain, x: np.ndarray, test: np.ndarray, options: TrainingOptions
+) -> tuple[_Learner, np.ndarray, np.ndarray]:
+    """The learner, and both sets of samples in its form."""
+    if options.rule in COUNTER_RULES:
+        trainer = Trainer(training_module(module, options, x))
+        return trainer, trainer.numbers(x), trainer.numbers(test)
+    beta = 1.0 - 2.0**-options.decay_bits if options.rule == "float-momentum" else 0.0
+    layers = [op.attributes for op in chain.layers]
+    learner = FloatTrainer(
+        [np.asarray(a["weight"]) for a in layers],
+        [np.broadcast_to(np.asarray(a["bias"]), (len(a["weight"]),)) for a in layers],
+        [str(a["function"]) for a in layers],
+        FloatRule(2.0**-options.step_bits, beta, options.loss),
+    )
+    both = [learner.numbers((d.reshape(len(d), -1) - chain.offset) / chain.scale) for d in (x, test)]
+    return learner, both[0], both[1]
+
+
+def training_module(module: Module, options: TrainingOptions, x: np.ndarray) -> Module:
+    """The training module of a layered one; the input's range is measured on x."""
+    return run_passes(module.clone(), [options.counters()], PassContext(calibration=x[:CALIBRATION]))
+
+
+def _compile_kernels(learner: _Learner, numbers: np.ndarray, labels: np.ndarray) -> None:
+    """Call everything once on nothing, so that compiling is not in the measured time."""
+    state = learner.state
+    learner.train(numbers, labels, np.zeros(1, dtype=np.int64))
+    learner.accuracy(numbers[:1], labels[:1])
+    learner.state = state
+
+
+def _trained_layers(chain: Chain, learner: _Learner) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    names = [op.result.name for op in chain.layers if op.result is not None]
+    if isinstance(learner, FloatTrainer):
+        return dict(zip(names, learner.layers(), strict=True))
+    assert isinstance(learner, Trainer)
+    state, found = learner.state, {}
+    for name in names:
+        parts = []
+        for suffix in ("w", "b"):
+            register = learner.module.value(f"{name}_{suffix}")
+            parts.append(state[register.name] / 2.0**register.type.bits)  # type: ignore[attr-defined]
+        found[name] = (parts[0], parts[1])
+    return found
+
+
+def with_weights(module: Module, layers: dict[str, tuple[np.ndarray, np.ndarray]]) -> Module:
+    """The module with trained weights in its layers."""
+    changed = module.clone()
+    for name, (weight, bias) in layers.items():
+        op: Operation | None = changed.value(name).op
+        assert op is not None
+        op.attributes["weight"], op.attributes["bias"] = weight.astype(np.float64), bias.astype(np.float64)
+    return changed
+
+
+# -- checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+def _fingerprint(module: Module, options: TrainingOptions, numbers: np.ndarray, labels: np.ndarray) -> str:
+    """What a run depends on, but for the number of epochs."""
+    digest = hashlib.sha256()
+    plain = {k: v for k, v in asdict(options).items() if k != "epochs"}
+    digest.update(json.dumps(plain, sort_keys=True).encode())
+    digest.update(str(module).encode())
+    for array in (numbers, labels):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, fingerprint: str, learner: _Learner, result: TrainingResult) -> None:
+    stream = io.BytesIO()
+    facts = {"fingerprint": fingerprint, "epochs": result.epochs, "seconds": result.seconds}
+    np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **learner.state)  # type: ignore[arg-type]
+    write_files({path: stream.getvalue()})
+
+
+def _resume(path: Path, fingerprint: str, learner: _Learner, result: TrainingResult) -> None:
+    place = Location(file=str(path), option="--checkpoint")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            facts = json.loads(str(archive["facts"]))
+            state = {name: archive[name] for name in archive.files if name != "facts"}
+        epochs, seconds, kept = facts["epochs"], float(facts["seconds"]), facts["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise SccError("no checkpoint of a training, or a damaged one", place, "delete it, or name another") from error
+    if kept != fingerprint:
+        raise SccError(
+            "the checkpoint is one of another model, data or options", place, "delete it, or name another file"
+        )
+    learner.state = state
+    result.epochs, result.seconds = epochs[: result.options.epochs], seconds
+    if len(epochs) > result.options.epochs:
+        raise SccError(f"the checkpoint has {len(epochs)} epochs already", place, "ask for at least as many")
+
+
+__all__ = [
+    "RULES",
+    "TrainingOptions",
+    "TrainingResult",
+    "layered",
+    "new_weights",
+    "train",
+    "training_module",
+    "with_weights",
+]
