@@ -12,7 +12,7 @@ from sccc.diagnostics import Collector
 from sccc.ir import Module, Operation
 from sccc.moments import lane_moments
 from sccc.ops.arithmetic import PRODUCTS
-from sccc.ops.layer import LAYERS
+from sccc.ops.layer import LAYERS, PRODUCT_LAYERS
 from sccc.passes.forms import FormClass, Forms
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding
@@ -44,7 +44,7 @@ class ChooseEncoding(Pass):
                 _decide_addition(op, options, forms, problems)
             else:
                 self._decide(op, options, forms, problems)
-        _check_pools(module, forms, problems)
+        _decide_pools(module, context, forms, problems)
         problems.raise_if_any()
         return module
 
@@ -87,10 +87,33 @@ def _decide_addition(op: Operation, options: Options, forms: Forms, problems: Co
         _refuse_streams(op, forms[operand], problems)
 
 
-def _check_pools(module: Module, forms: Forms, problems: Collector) -> None:
-    """Pooling compares and averages levels."""
+def _decide_pools(module: Module, context: PassContext, forms: Forms, problems: Collector) -> None:
+    """Pooling compares and averages levels; or, in streams, what the layers behind it read must be streams without a sign."""
     for op in module.ops_named("nn.max_pool", "nn.avg_pool"):
+        assert op.result is not None
         _refuse_streams(op, forms[op.operands[0]], problems)
+        op.attributes["pooling"] = context.config.for_layer(op.result.name, op.origin).pooling
+        kind = forms[op.result if op.name == "nn.max_pool" else op.operands[0]]
+        if op.attributes["pooling"] != "streams":
+            continue
+        signed = any(r.attributes["x_encoding"] == "signed" or r.attributes["style"] == "fixed" for r in kind.readers)
+        if op.name == "nn.max_pool" and (signed or not _only_multiplied(module, op)):
+            problems.add(
+                "the maximum of streams is their OR only where streams without a sign are multiplied next",
+                op.place(),
+                "give this pooling layer pooling = 'counting', or a ReLU, sigmoid or encoding = 'bipolar' before it",
+            )
+
+
+def _only_multiplied(module: Module, op: Operation) -> bool:
+    """Whether nothing but layers that multiply read a value, perhaps reshaped or pooled again."""
+    assert op.result is not None
+    readers = module.uses()[op.result]
+    return all(
+        reader.name in PRODUCT_LAYERS
+        or (reader.name in ("nn.reshape", "nn.max_pool") and _only_multiplied(module, reader))
+        for reader in readers
+    )
 
 
 def _refuse_streams(op: Operation, kind: FormClass, problems: Collector) -> None:

@@ -156,7 +156,7 @@ class Judge:
 
     def _assignment(self, dot: Operation, x: Spec | None, w: Spec) -> Assignment:
         bits = bits_of(dot.operands[1])
-        masks = lane_masks(*dot.operands, bits) if w.masked else (None, None)
+        masks = lane_masks(dot.operands[0], dot.operands[1], bits) if w.masked else (None, None)
         return Assignment(_lanes(x, masks[0], bits) if x else None, _lanes(w, masks[1], bits))
 
     def refuse(self, dot: Operation, budget: float, error: float) -> SccError:
@@ -182,7 +182,7 @@ def _lanes(spec: Spec, masks: np.ndarray | None, bits: int) -> np.ndarray:
 def plan_of(dot: Operation, x: Spec | None, w: Spec) -> Plan:
     """The plan in which all lanes share these sources."""
     x = x or w  # not used: there is no SNG
-    masks = lane_masks(*dot.operands, bits_of(dot.operands[1])) if w.masked else (None, None)
+    masks = lane_masks(dot.operands[0], dot.operands[1], bits_of(dot.operands[1])) if w.masked else (None, None)
     return Plan((x.kind, w.kind), (x.index, w.index), masks, (x.taps, w.taps))
 
 
@@ -195,7 +195,7 @@ def comparators(dot: Operation, masked: bool) -> float:
     level = scratch.append("sc.constant", [], constant.attributes).result
     random = scratch.append("sc.source", [], {"kind": "sobol", "bits": bits}).result
     assert level is not None and random is not None
-    masks = lane_masks(*dot.operands, bits)[1] if masked else None
+    masks = lane_masks(dot.operands[0], dot.operands[1], bits)[1] if masked else None
     if masks is not None:
         random = scratch.append("sc.mask", [random], {"masks": masks}).result
         assert random is not None

@@ -58,6 +58,8 @@ class _Lowering:
         self.module, self.forms = module, Forms(module)
         self.lowered = Module(module.name, reference=module.clone())
         self.values: dict[Value, Value] = {}
+        self.pending: dict[Value, list[tuple[str, dict[str, Any]]]] = {}
+        """Ops that wait for a value's streams: pooling by OR, and what reshapes its result."""
         self.units: dict[Value, float] = {}
         """Real units of a total of 1, for totals that leave the network."""
 
@@ -190,6 +192,10 @@ def _layout(low: _Lowering, op: Operation) -> None:
     assert op.result is not None
     operands = [low.values[v] for v in op.operands]
     x = operands[0]
+    if op.operands[0] in low.pending:
+        low.values[op.result] = x
+        low.pending[op.result] = [*low.pending[op.operands[0]], ("sc.reshape", {"shape": op.attributes["shape"]})]
+        return
     flat_input = x.op is not None and x.op.name == "sc.input" and len(x.type.shape) == 1
     if op.name == "nn.reshape" and (flat_input or x.type.shape == op.result.type.shape):
         low.values[op.result] = x
@@ -207,24 +213,45 @@ def _max_pool(low: _Lowering, op: Operation) -> None:
     assert op.result is not None
     x = low.values[op.operands[0]]
     attributes = {k: op.attributes[k] for k in ("kernel", *WINDOW_ATTRIBUTES)}
+    if op.attributes["pooling"] == "streams":
+        low.values[op.result] = x
+        low.pending[op.result] = [*low.pending.get(op.operands[0], []), ("sc.or_pool", attributes)]
+        return
     low.values[op.result] = low.add(op, "sc.max_pool", [x], op.result.name, **attributes, layer=op.result.name)
 
 
 def _avg_pool(low: _Lowering, op: Operation) -> None:
-    """The sum under the window, divided by what the window covers."""
+    """The sum under the window, of levels or of the ones of their streams, divided by what the window covers."""
     assert op.result is not None
     x, name = low.values[op.operands[0]], op.result.name
     assert isinstance(x.type, Level)
-    attributes = {k: op.attributes[k] for k in ("kernel", *WINDOW_ATTRIBUTES)}
-    total = low.add(op, "sc.sum_pool", [x], f"{name}_total", **attributes, layer=name)
     window = Window.of(op.attributes)
     divisor = np.asarray(window.taps) if op.attributes["include_pad"] else window.covered(*x.type.shape[1:])
-    unit = _scale_of(x) / (1 << x.type.bits) / divisor
-    if np.all(unit == unit.flat[0]):
-        unit = unit.flat[0]
-    if np.ndim(unit):
-        unit = np.broadcast_to(unit, total.type.shape).copy()
+    attributes = {k: op.attributes[k] for k in WINDOW_ATTRIBUTES}
+    if op.attributes["pooling"] == "streams":
+        total = _ones_under_window(low, op, x, window, attributes)
+        units = np.asarray(_scale_of(x) / divisor)
+    else:
+        attributes["kernel"] = op.attributes["kernel"]
+        total = low.add(op, "sc.sum_pool", [x], f"{name}_total", **attributes, layer=name)
+        units = np.asarray(_scale_of(x) / (1 << x.type.bits) / divisor)
+    same = bool(np.all(units == units.flat[0]))
+    unit = float(units.flat[0]) if same else np.broadcast_to(units, total.type.shape).copy()
     _finish(low, op, total, unit, {"function": "identity"}, x.type.bits)
+
+
+def _ones_under_window(low: _Lowering, op: Operation, x: Value, window: Window, attributes: dict[str, Any]) -> Value:
+    """The ones of all streams under a window in each cycle: a convolution of each channel with weights of 1."""
+    assert op.result is not None and isinstance(x.type, Level)
+    name, channels, bits = op.result.name, x.type.shape[0], x.type.bits
+    length = max((r.attributes["length"] for r in low.module.ops_named(*PRODUCT_LAYERS)), default=1 << bits)
+    ones = np.full((channels, 1, *window.kernel), 1 << bits)
+    a = {"bits": bits, "length": length, "w_encoding": "unipolar", "groups": channels, **attributes}
+
+    def add(op_name: str, operands: list[Value], suffix: str, **own: Any) -> Value:
+        return low.add(op, op_name, operands, f"{name}_{suffix}", **own, layer=name)
+
+    return _streams(add, a, ones / (1 << bits), x, [])
 
 
 def _add_layer(low: _Lowering, op: Operation) -> None:
@@ -282,7 +309,7 @@ def _layer(low: _Lowering, op: Operation) -> None:
     def add(op_name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
         return low.add(op, op_name, operands, f"{name}_{suffix}", **attributes, layer=name)
 
-    x = low.values[op.operands[0]]
+    x, pending = low.values[op.operands[0]], low.pending.get(op.operands[0], [])
     weight, bias = np.asarray(a["weight"]), bias_of(op)
     scale = np.asarray(a["weight_scale"], dtype=np.float64).reshape(-1, *(1,) * (weight.ndim - 1))
     in_scale = _lane_scale(
@@ -298,13 +325,13 @@ def _layer(low: _Lowering, op: Operation) -> None:
         if fixed:
             low.values[op.result] = _numbers(add, a, weight, x, **start)
         else:
-            low.values[op.result] = add("sc.accumulate", [_streams(add, a, weight, x)], "total", **start)
+            low.values[op.result] = add("sc.accumulate", [_streams(add, a, weight, x, pending)], "total", **start)
         low.units[low.values[op.result]] = float(np.ravel(in_scale)[0]) / one
         return
     form = low.form(kind)
     low.values[op.result] = add(
         "sc.activate",
-        [_numbers(add, a, weight, x) if fixed else _streams(add, a, weight, x)],
+        [_numbers(add, a, weight, x) if fixed else _streams(add, a, weight, x, pending)],
         "out",
         style=a["style"],
         in_scale=in_scale / one_in_totals(a) if fixed else in_scale,
@@ -317,11 +344,19 @@ def _layer(low: _Lowering, op: Operation) -> None:
     )
 
 
-def _streams(add: Callable[..., Value], a: dict[str, Any], weight: np.ndarray, x: Value) -> Value:
-    """The count of a layer's products, of streams."""
+def _streams(
+    add: Callable[..., Value],
+    a: dict[str, Any],
+    weight: np.ndarray,
+    x: Value,
+    pending: list[tuple[str, dict[str, Any]]],
+) -> Value:
+    """The count of a layer's products, of streams; `pending` is done to the streams of x first."""
     if isinstance(x.type, Level):
         r = add("sc.source", [], "rx", kind="sobol", index=0, bits=x.type.bits)
         x = add("sc.sng", [x, r], "x", length=a["length"])
+        for name, attributes in pending:
+            x = add(name, [x], name.removeprefix("sc."), **attributes)
     encoding = Encoding(a["w_encoding"])
     levels = encoding.encode(weight, a["bits"])
     w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])

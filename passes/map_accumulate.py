@@ -32,8 +32,9 @@ LINEAR = {"relu": (0.0, np.inf), "identity": (-np.inf, np.inf), "clip": None, "h
 
 def map_accumulate(module: Module, op: Operation) -> Value:
     """Insert, before an `sc.activate`, the ops that compute it in accumulate style; the value that replaces it."""
-    # A sum of levels takes no start value, which hard_sigmoid would need.
-    if op.attributes["function"] in LINEAR and not (_of_levels(op) and op.attributes["function"] == "hard_sigmoid"):
+    # A sum of levels takes no start value, which hard_sigmoid and bipolar levels would need.
+    offset = op.attributes["function"] == "hard_sigmoid" or encoding_of(op) is Encoding.BIPOLAR
+    if op.attributes["function"] in LINEAR and not (_of_levels(op) and offset):
         return _linear(module, op)
     return _table(module, op)
 

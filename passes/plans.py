@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sccc.correlation import generator_of
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.sources import SOBOL_DIMENSIONS, splitmix64
@@ -131,15 +132,16 @@ def length_of(dot: Operation) -> int:
 
 
 def bits_of(stream: Value) -> int:
-    assert stream.op is not None
-    return int(stream.op.operands[0].type.bits)  # type: ignore[attr-defined]
+    maker = generator_of(stream)
+    assert maker is not None
+    return int(maker.operands[0].type.bits)  # type: ignore[attr-defined]
 
 
 def assign(module: Module, dot: Operation, plan: Plan) -> None:
     """Give the SNGs of a dot's operands new sources; streams that come from state machines stay as they are."""
     for side, stream in enumerate(operands(dot)):
-        sng = stream.op
-        if sng is None or sng.name != "sc.sng":
+        sng = generator_of(stream)
+        if sng is None:
             continue
         assert isinstance(stream.type, Stream)
         layer, suffix = str(dot.attributes["layer"]), ("rx", "rw")[side]

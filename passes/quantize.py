@@ -59,7 +59,10 @@ class Quantize(Pass):
         if a["in_scale"]:  # by the model's own quantiser
             ranges.give(op.operands[0], a["in_scale"])
         a["in_scale"], _ = ranges.of(op.operands[0])
-        per_channel = (self.weights or options.weights) == "per-channel" and not ranges.ends_with(op.result)
+        wanted = self.weights or options.weights
+        if wanted == "auto":
+            wanted = "per-channel" if op.name == "nn.conv_layer" else "per-tensor"
+        per_channel = wanted == "per-channel" and not ranges.ends_with(op.result)
         weight = np.asarray(a["weight"])
         a["weight_scale"] = weight_scale(
             weight.reshape(len(weight), -1),
@@ -134,6 +137,9 @@ def _stretch(options: Options, signed: bool) -> float:
     return full / (full - 1)
 
 
+SEARCHED_VALUES = 1 << 18
+"""Values on which the errors of candidate scales are measured, where there are that many."""
+
 CLIP_STEPS = 41
 """Candidate weight scales between CLIP_LEAST and 1 times the largest weight."""
 CLIP_LEAST = 0.3
@@ -157,7 +163,8 @@ def weight_scale(
         candidates = 2.0 ** (np.ceil(np.log2(largest * one / top)) - np.arange(3 if clip else 1)[:, None])
     else:
         candidates = largest * one / top * np.linspace(1.0, CLIP_LEAST, CLIP_STEPS if clip else 1)[:, None]
-    errors = [_rounding_error(rows, scale / one, top) for scale in candidates]
+    searched = rows[:, :: max(1, rows.size // SEARCHED_VALUES)]
+    errors = [_rounding_error(searched, scale / one, top) for scale in candidates]
     scale = np.take_along_axis(candidates, np.argmin(errors, axis=0)[None], axis=0)[0]
     return scale if per_channel else float(scale[0])
 
@@ -241,9 +248,6 @@ def _measured_range(magnitudes: np.ndarray, options: Options, signed: bool) -> f
 
 RANGE_STEPS, RANGE_LEAST = 61, 0.1
 """Candidate ranges of an activation between RANGE_LEAST and 1 times its largest value."""
-
-SEARCHED_VALUES = 1 << 18
-"""Values on which the errors of candidate ranges and scales are measured."""
 
 
 def _reach(op: Operation, ranges: _Ranges) -> float:

@@ -11,12 +11,15 @@ from sccc.backends.simulator import Simulator
 from sccc.data import Data
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
-from sccc.ops.layer import one_in_totals
-from sccc.schedule import layer_ops
+from sccc.ops.layer import PRODUCT_LAYERS, one_in_totals
+from sccc.schedule import feeding_values, layer_ops
 from sccc.types import Count, Level, Stream, Total
 
 BATCH = 1000
-"""Samples whose inner values are held at a time."""
+"""Samples whose inner values are held at a time, if not too many."""
+
+HELD_VALUES = 1 << 26
+"""Numbers that may be held at a time."""
 
 TRACED_SAMPLES = 1000
 """Samples on which layers are compared; all samples count for the accuracy."""
@@ -41,9 +44,8 @@ def measure(
 ) -> dict[str, Any]:
     """What `sccc simulate` reports, as plain data.
 
-    Keys: samples, length (1 without streams), accuracy {float, quantized, stream} (None without a float model), layers [{name,
-    rmse_quantized, rmse_stream}], seconds and bit_products_per_second (0 in fixed point) of the bit-exact simulation. Layer errors
-    are root mean squares in the layer's real units: quantised against float, streams against quantised.
+    Keys: samples, length (1 without streams), accuracy {float, quantized, stream} (None without a float model), layers (see
+    `layer_errors`), worst_layer, seconds and bit_products_per_second (0 in fixed point) of the bit-exact simulation.
     """
     assert data.y is not None
     (source,) = module.inputs
@@ -51,13 +53,15 @@ def measure(
     simulator = Simulator(module, flip_rate=flip_rate, seed=seed, kernels=kernels)
     run = simulator.run(data.x, progress=progress)
     right = {"float": 0, "quantized": 0}
-    for begin in range(0, len(data.x), BATCH):
-        x, y = data.x[begin : begin + BATCH], data.y[begin : begin + BATCH]
+    size = held_samples(module)
+    for begin in range(0, len(data.x), size):
+        x, y = data.x[begin : begin + size], data.y[begin : begin + size]
         if module.reference is not None:
             right["float"] += int((predictions(evaluate(module.reference, x)) == y).sum())
         right["quantized"] += int((predictions(evaluate(module, x.reshape(len(x), *shape))) == y).sum())
     samples = len(data.x)
     seconds = max(run.seconds, 1e-9)
+    layers = layer_errors(module, data.x[:TRACED_SAMPLES], flip_rate=flip_rate, seed=seed, kernels=kernels)
     return {
         "samples": samples,
         "length": max((v.type.length for v in module.values() if isinstance(v.type, Stream)), default=1),
@@ -66,10 +70,24 @@ def measure(
             "quantized": right["quantized"] / samples,
             "stream": float((predictions(run.output) == data.y).mean()),
         },
-        "layers": layer_errors(module, data.x[:TRACED_SAMPLES], flip_rate=flip_rate, seed=seed, kernels=kernels),
+        "layers": layers,
+        "worst_layer": worst_layer(layers),
         "seconds": run.seconds,
         "bit_products_per_second": run.bit_products / seconds,
     }
+
+
+def held_samples(module: Module) -> int:
+    """Samples whose values fit the memory that measuring may take."""
+    modules = [module, *([module.reference] if module.reference is not None else [])]
+    lanes = max(sum(value.type.lanes for value in each.values()) for each in modules)
+    return max(1, min(BATCH, HELD_VALUES // lanes))
+
+
+def worst_layer(layers: list[dict[str, Any]]) -> str | None:
+    """The layer that adds the largest error of its own; None when none is known."""
+    known = [layer for layer in layers if layer["added"] is not None]
+    return max(known, key=lambda layer: layer["added"])["name"] if known else None
 
 
 def layer_results(module: Module) -> dict[str, Value]:
@@ -87,10 +105,13 @@ def layer_results(module: Module) -> dict[str, Value]:
 def layer_errors(
     module: Module, x: np.ndarray, *, flip_rate: float = 0.0, seed: int = 1, kernels: str = "numba"
 ) -> list[dict[str, Any]]:
-    """Root-mean-square errors of each layer's result.
+    """Errors of each layer's result: [{name, rmse_quantized, rmse_stream, relative, added}].
 
-    rmse_quantized is None where there is no float layer to compare with, both where the result's real units are not known.
+    rmse_*: root mean squares in the layer's real units, quantised against float and streams against quantised. relative: streams
+    against float, in standard deviations of the float result; added: the part of it that the layers before do not account for,
+    as if errors were independent. None where there is no float layer to compare with, or the result's real units are not known.
     """
+    x = x[: held_samples(module)]
     (source,) = module.inputs
     results = layer_results(module)
     floats = _float_layers(module, x)
@@ -105,17 +126,30 @@ def layer_errors(
         module, trace=[v.name for v in results.values()], flip_rate=flip_rate, seed=seed, kernels=kernels
     )
     trace = simulator.run(x).trace
-    layers = []
+    layers, relative = [], dict[str, float]()
     for name, value in results.items():
         scale, exact = _real_scale(module, name, value), floats.get(name)
-        errors: dict[str, float | None] = {"rmse_quantized": None, "rmse_stream": None}
+        errors: dict[str, float | None] = dict.fromkeys(("rmse_quantized", "rmse_stream", "relative", "added"))
         if scale is not None:
             quantised, stream = ideal[value] * scale, decoded(value, trace[value.name]) * scale
             errors["rmse_stream"] = _rms(stream - quantised)
             if exact is not None:
-                errors["rmse_quantized"] = _rms(quantised - exact.reshape(quantised.shape))
+                exact = exact.reshape(quantised.shape)
+                errors["rmse_quantized"] = _rms(quantised - exact)
+                relative[name] = _rms(stream - exact) / (float(exact.std()) or 1.0)
+                before = max((relative.get(each, 0.0) for each in feeding_layers(module, name)), default=0.0)
+                errors["relative"] = relative[name]
+                errors["added"] = float(np.sqrt(max(relative[name] ** 2 - before**2, 0.0)))
         layers.append({"name": value.op.origin or name if value.op else name, **errors})
     return layers
+
+
+def feeding_layers(module: Module, name: str) -> set[str]:
+    """The layers whose results a layer reads."""
+    values = feeding_values(layer_ops(module)[name])
+    return {
+        str(value.op.attributes["layer"]) for value in values if value.op is not None and "layer" in value.op.attributes
+    }
 
 
 def decoded(value: Value, raw: np.ndarray) -> np.ndarray:
@@ -133,7 +167,7 @@ def _float_layers(module: Module, x: np.ndarray) -> dict[str, np.ndarray]:
     if module.reference is not None:
 
         def watch(op: Operation, value: np.ndarray) -> None:
-            if op.name == "nn.layer" and op.result is not None:
+            if op.result is not None:
                 seen[op.result.name] = value
 
         evaluate(module.reference, x, watch)
@@ -146,11 +180,13 @@ def _real_scale(module: Module, layer: str, value: Value) -> float | None:
     if isinstance(value.type, Total) and value in output.operands:
         return float(output.attributes["scale"])
     if isinstance(value.type, Total):
-        layers = module.reference.ops_named("nn.layer") if module.reference is not None else []
+        layers = module.reference.ops_named(*PRODUCT_LAYERS) if module.reference is not None else []
         a: dict[str, Any] = next((op.attributes for op in layers if op.result and op.result.name == layer), {})
         return float(np.mean(a["in_scale"]) * np.mean(a["weight_scale"])) / one_in_totals(a) if a else None
-    assert value.op is not None
-    return float(value.op.attributes.get("scale", 1.0))
+    op = value.op
+    while op is not None and "scale" not in op.attributes and op.operands:
+        op = op.operands[0].op  # a rewiring, or the largest of levels
+    return float(np.mean(op.attributes.get("scale", 1.0))) if op is not None else 1.0
 
 
 def _rms(error: np.ndarray) -> float:

@@ -106,8 +106,20 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Race:
+    """Sums of counts that stop, all lanes at once, when `safe` holds: the state machine `sum` in each lane, and a comparator.
+
+    Variables of `safe`: `lead`, the largest sum minus the second largest; `cycle`, how many cycles have been summed; the op's
+    attributes by name.
+    """
+
+    sum: Fsm
+    safe: Expr
+
+
+@dataclass(frozen=True)
 class Arbiter:
     """The index of the first largest lane."""
 
 
-Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Gather | Fold | Arbiter | TrainingCell
+Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Gather | Fold | Race | Arbiter | TrainingCell

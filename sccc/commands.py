@@ -250,11 +250,15 @@ def _accuracy_tables(result: dict[str, Any]) -> list[Any]:
     rows = [[name, "-" if value is None else f"{100 * value:.2f} %"] for name, value in result["accuracy"].items()]
     title = f"{result['samples']:,} samples, {result['length']} cycles"
     tables: list[Any] = [title, report.table("", ["model", "accuracy"], rows)]
-    layers = [[layer["name"], layer["rmse_quantized"], layer["rmse_stream"]] for layer in result["layers"]]
+    layers = [
+        [layer[k] for k in ("name", "rmse_quantized", "rmse_stream", "relative", "added")] for layer in result["layers"]
+    ]
     if layers:
-        headings = ["layer", "RMS error, quantised - float", "RMS error, stream - quantised"]
+        headings = ["layer", "RMS error, quantised - float", "RMS error, stream - quantised", "relative", "added here"]
         cells = [[n, *(f"{v:.4g}" if v is not None else "-" for v in r)] for n, *r in layers]
         tables.append(report.table("", headings, cells))
+    if result["worst_layer"] is not None and len(layers) > 1:
+        tables.append(f"largest error of its own: {result['worst_layer']}")
     speed = result["bit_products_per_second"]
     return [*tables, f"{result['seconds']:.2f} s, {speed:.3g} products of bits per second"]
 

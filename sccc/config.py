@@ -65,8 +65,16 @@ class Options:
         "the cheapest sources within it are searched for; 0: none given",
         lo=0.0,
     )
+    pooling: str = option(
+        "counting",
+        "images are pooled by counting (levels are compared and added), or as streams: the maximum by OR of streams that share "
+        "their source, the mean by counting their ones",
+        ("counting", "streams"),
+    )
     weights: str = option(
-        "per-tensor", "one weight scale per layer, or one per output channel", ("per-tensor", "per-channel")
+        "auto",
+        "one weight scale per layer, or one per output channel; auto: per channel in convolutions",
+        ("auto", "per-tensor", "per-channel"),
     )
     scales: str = option("any", "let weight scales be any number, or only powers of two", ("any", "power-of-two"))
     ranges: str = option(

@@ -11,7 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from sccc.cells import Fold, Gather
 from sccc.ir import Operation, Value
+from sccc.ops import REGISTRY
 from sccc.ops.source import source_lanes
 from sccc.sources import Source
 from sccc.types import Level, Random
@@ -52,8 +54,11 @@ def lanes_of(random: Value) -> list[Randomness]:
 
 
 def generator_of(stream: Value) -> Operation | None:
-    """The SNG that a stream comes from, or None when a state machine made it."""
-    return stream.op if stream.op is not None and stream.op.name == "sc.sng" else None
+    """The SNG that a stream comes from, perhaps in other lanes or pooled, or None when a state machine made it."""
+    op = stream.op
+    while op is not None and isinstance(REGISTRY[op.name].cell, Gather | Fold):
+        op = op.operands[0].op
+    return op if op is not None and op.name == "sc.sng" else None
 
 
 def sequences(random: Value, length: int) -> np.ndarray:

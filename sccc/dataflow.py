@@ -255,7 +255,8 @@ class _Builder:
             x = x.op.operands[0]
         folding = folding_of(op)
         link = self._natural(x) if folding.geometry.window is not None else self._view(x).link
-        engine = ProductEngine(name=_layer(op), op=op, inputs=[link], output=link, folding=folding)
+        order = self.views[x].order
+        engine = ProductEngine(name=_layer(op), op=op, inputs=[link], output=link, folding=folding, order=order)
         self.engines.append(engine)
         self.open[op.result] = engine
         if not streams:

@@ -14,8 +14,31 @@ from numba import njit
 
 SOURCE, SINK, FORK, FIFO, ADD, POOL, PRODUCT, LAYOUT = range(8)
 
-PARAMETERS = 24
-"""Integers that describe a node: its kind, its channels, and what its kind reads from the 8th on."""
+KIND, A, B, OUT = range(4)
+"""What every node has: its kind, the channels that it takes (B: -1 when there is one), the channel that it makes. A fork makes B too."""
+
+DEPTH = INDEX = 4
+"""Of a FIFO its transfers; of a layout engine where its index begins in the table."""
+
+NEEDED, LOWEST, DONE, ROWS, ROW_BEATS, HEIGHT, OUT_ROWS, POSITIONS, COLUMNS, FETCHES, WORDS = range(4, 15)
+"""Of what reads a line buffer. In the table: transfers needed at each position, lowest row of each row of positions. Where its part of
+`rows_done` begins. Rows kept, transfers of a row, rows of the image; rows, positions and columns of a sample; steps at a position, and
+words of a step."""
+
+LENGTH, USES, STEPS, BLOCKS, SENDS, LAST_SENDS = range(15, 21)
+"""Of a sum of products besides: cycles of a window, windows for which a step's levels serve, windows of a group of totals; of how many
+such groups the last may be smaller; transfers of a group, and of that last one."""
+
+PARAMETERS = 21
+
+TAKEN_IN, ROWS_FREE, FETCHED, STEP_TAKEN, STEP_THERE, STEP_WAITS = range(6)
+"""State of what reads a line buffer: transfers taken; rows of positions that must be done before the next has room; steps read, when
+the last one was taken, when its last word was there, and whether it waits to be taken. Steps are read one ahead."""
+
+WINDOWS, BEGAN, RUNS, ENDED, FINISHED, FINISHED_AT, SENT, PART, MOVED, MADE = range(6, 16)
+"""State of a sum of products: windows begun, when the last one did, whether its end is not known, when the last known one ended;
+groups of totals finished, when the last one was, groups sent; transfers of the group being sent, when the last transfer was moved to
+the output register, and transfers in all."""
 
 STATE = 16
 
@@ -46,7 +69,7 @@ def run(nodes, table, offer, taken, start, beats, rows_done, neighbours):  # typ
 @njit(cache=True, boundscheck=False)
 def advance(p, s, table, offer, taken, start, beats, rows_done):  # type: ignore[no-untyped-def]
     """Let one node go on. Parameters p, state s. Returns whether anything new is known."""
-    kind, a, b, out = p[0], p[1], p[2], p[3]
+    kind, a, b, out = p[KIND], p[A], p[B], p[OUT]
     if kind == SOURCE:
         return source(s, offer[start[out] : start[out + 1]], taken[start[out] : start[out + 1]], beats[out])
     offered, got = offer[start[a] : start[a + 1]], taken[start[a] : start[a + 1]]
@@ -57,16 +80,17 @@ def advance(p, s, table, offer, taken, start, beats, rows_done):  # type: ignore
         other, other_gone = offer[start[b] : start[b + 1]], taken[start[b] : start[b + 1]]
         return fork(s, offered, got, to, gone, other, other_gone)
     if kind == FIFO:
-        return fifo(s, p[8], offered, got, to, gone)
+        return fifo(s, p[DEPTH], offered, got, to, gone)
     if kind == ADD:
         return add(s, offered, got, offer[start[b] : start[b + 1]], taken[start[b] : start[b + 1]], to, gone)
     if kind == LAYOUT:
+        index = table[p[INDEX] : p[INDEX] + beats[out]]
         if b < 0:
-            return layout(s, table[p[8] : p[8] + beats[out]], beats[a], 0, offered, got, offered, got, to, gone)
+            return layout(s, index, beats[a], 0, offered, got, offered, got, to, gone)
         second, second_got = offer[start[b] : start[b + 1]], taken[start[b] : start[b + 1]]
-        index = table[p[8] : p[8] + beats[out]]
         return layout(s, index, beats[a], beats[b], offered, got, second, second_got, to, gone)
-    done = rows_done[p[15] : p[15] + p[16]]
+    samples = len(got) // beats[a]
+    done = rows_done[p[DONE] : p[DONE] + samples * p[OUT_ROWS]]
     moved = accept(p, s, table, beats[a], offered, got, done)
     if kind == POOL:
         return pool(p, s, table, beats[a], got, to, gone, done) or moved
@@ -174,7 +198,7 @@ def layout(s, index, beats_a, beats_b, offered, got, other, other_got, to, gone)
             j = s[2]
             if j and gone[j - 1] < 0:
                 break
-            at = max(s[5], s[3] + 1, gone[j - 1]) if j else 0
+            at = max(s[5], s[3] + 1, gone[j - 1]) if j else 1
             entry = index[j % size]
             if entry >= beats_a:
                 where = sample * beats_b + entry - beats_a
@@ -202,51 +226,47 @@ def layout(s, index, beats_a, beats_b, offered, got, other, other_got, to, gone)
 
 @njit(cache=True, boundscheck=False)
 def accept(p, s, table, beats, offered, got, done):  # type: ignore[no-untyped-def]
-    """A line buffer takes transfers while there is room: p: rows kept, beats of a row, rows of the image and of positions."""
-    rows, row_beats, height, out_rows, lowest = p[9], p[10], p[11], p[12], p[14]
-    before = s[0]
-    while s[0] < len(offered) and offered[s[0]] >= 0:
-        i = s[0]
+    """A line buffer takes transfers while there is room."""
+    before = s[TAKEN_IN]
+    while s[TAKEN_IN] < len(offered) and offered[s[TAKEN_IN]] >= 0:
+        i = s[TAKEN_IN]
         at = offered[i]
         if i:
             at = max(at, got[i - 1] + 1)
-        row = (i // beats) * height + (i % beats) // row_beats
-        q = s[1]  # rows of positions that must have been read before this row has room
-        while q < len(done) and (q // out_rows) * height + table[lowest + q % out_rows] <= row - rows:
+        row = (i // beats) * p[HEIGHT] + (i % beats) // p[ROW_BEATS]
+        q = s[ROWS_FREE]
+        while q < len(done) and (q // p[OUT_ROWS]) * p[HEIGHT] + table[p[LOWEST] + q % p[OUT_ROWS]] <= row - p[ROWS]:
             q += 1
-        s[1] = q
+        s[ROWS_FREE] = q
         if q:
             if done[q - 1] < 0:
                 break
             at = max(at, done[q - 1] + 1)
         got[i] = at
-        s[0] += 1
-    return s[0] > before
+        s[TAKEN_IN] += 1
+    return s[TAKEN_IN] > before
 
 
 @njit(cache=True, boundscheck=False)
 def fetch(p, s, table, beats, got, done):  # type: ignore[no-untyped-def]
-    """The next step is read: s[2] its number, s[3] when the one before it was taken, s[4] when its last word is there.
-
-    Steps are read one ahead: s[5] says that one is waiting to be taken.
-    """
-    positions, fetches, words, needed, columns = p[13], p[17], p[18], p[8], p[19]
-    u = s[2]
-    if s[5] or u == (len(done) // p[12]) * positions * fetches:
+    """The next step is read, a word a cycle, as soon as the one before it has been taken and its window's levels are there."""
+    u = s[FETCHED]
+    if s[STEP_WAITS] or u == (len(got) // beats) * p[POSITIONS] * p[FETCHES]:
         return False
-    place = u // fetches
-    need = table[needed + place % positions]
-    at = s[3]
+    place = u // p[FETCHES]
+    need = table[p[NEEDED] + place % p[POSITIONS]]
+    at = s[STEP_TAKEN]
     if need:
-        index = (place // positions) * beats + need - 1
+        index = (place // p[POSITIONS]) * beats + need - 1
         if got[index] < 0:
             return False
         at = max(at, got[index] + 1)
-    s[4] = at + words
-    s[5] = 1
-    s[2] = u + 1
-    if s[2] % (fetches * columns) == 0:
-        done[s[2] // (fetches * columns) - 1] = at + words - 1
+    s[STEP_THERE] = at + p[WORDS]
+    s[STEP_WAITS] = 1
+    s[FETCHED] = u + 1
+    rows, rest = divmod(u + 1, p[FETCHES] * p[COLUMNS])
+    if rest == 0:
+        done[rows - 1] = at + p[WORDS] - 1
     return True
 
 
@@ -255,12 +275,12 @@ def pool(p, s, table, beats, got, to, gone, done):  # type: ignore[no-untyped-de
     moved = False
     while True:
         new = fetch(p, s, table, beats, got, done)
-        k = s[6]
-        if s[5] and (k == 0 or gone[k - 1] >= 0):
-            at = max(s[4], gone[k - 1]) if k else s[4]
+        k = s[MADE]
+        if s[STEP_WAITS] and (k == 0 or gone[k - 1] >= 0):
+            at = max(s[STEP_THERE], gone[k - 1]) if k else s[STEP_THERE]
             to[k] = at + 1
-            s[3], s[5] = at, 0
-            s[6] += 1
+            s[STEP_TAKEN], s[STEP_WAITS] = at, 0
+            s[MADE] += 1
             new = True
         if not new:
             return moved
@@ -269,48 +289,55 @@ def pool(p, s, table, beats, got, to, gone, done):  # type: ignore[no-untyped-de
 
 @njit(cache=True, boundscheck=False)
 def product(p, s, table, beats, got, to, gone, done):  # type: ignore[no-untyped-def]
-    """Windows: s[6] the number of the next, s[7] when the last one ended, s[8] that it began and its end is not known yet.
-
-    Results: s[9] groups of totals finished, s[10] being sent, s[11] transfers of it made, s[12] when the last was, s[13] when the
-    group finished, s[14] when the window began.
-    """
-    length, uses, steps, blocks, sends, last_sends = p[20], p[21] >> 32, p[21] & 0xFFFFFFFF, p[22], p[23] >> 32, p[23] & 0xFFFFFFFF
     moved = False
     while True:
         new = fetch(p, s, table, beats, got, done)
-        w = s[6]
-        if not s[8] and (s[5] or w % uses):
-            at = s[7]
-            if w % uses == 0:
-                at = max(at, s[4])
-                s[3], s[5] = at, 0
-            s[14] = at
-            s[8] = 1
-            s[6] = w + 1
-            new = True
-        if s[8] and (s[6] % steps or s[10] == s[9]):
-            at = s[14] + length
-            if s[6] % steps == 0:
-                at = max(at, s[12])
-                s[13] = at
-                s[9] += 1
-                s[11] = 0
-            s[7] = at
-            s[8] = 0
-            new = True
-        if s[10] < s[9]:
-            k = s[15]
-            if k == 0 or gone[k - 1] >= 0:
-                at = s[13] + 1 if s[11] == 0 else s[12] + 1
-                if k:
-                    at = max(at, gone[k - 1])
-                s[12] = at
-                to[k] = at + 1
-                s[15] += 1
-                s[11] += 1
-                if s[11] == (last_sends if s[10] % blocks == blocks - 1 else sends):
-                    s[10] += 1
-                new = True
+        new = windows(p, s) or new
+        new = send(p, s, to, gone) or new
         if not new:
             return moved
         moved = True
+
+
+@njit(cache=True, boundscheck=False)
+def windows(p, s):  # type: ignore[no-untyped-def]
+    """A window begins in the last cycle of the one before it. The last one of a group of totals waits there until there is room."""
+    moved = False
+    fresh = s[WINDOWS] % p[USES] == 0
+    if not s[RUNS] and (s[STEP_WAITS] or not fresh):
+        at = s[ENDED]
+        if fresh:
+            at = max(at, s[STEP_THERE])
+            s[STEP_TAKEN], s[STEP_WAITS] = at, 0
+        s[BEGAN], s[RUNS] = at, 1
+        s[WINDOWS] += 1
+        moved = True
+    last = s[WINDOWS] % p[STEPS] == 0
+    if s[RUNS] and (not last or s[SENT] == s[FINISHED]):
+        at = s[BEGAN] + p[LENGTH]
+        if last:
+            at = max(at, s[MOVED])
+            s[FINISHED_AT] = at
+            s[FINISHED] += 1
+            s[PART] = 0
+        s[ENDED], s[RUNS] = at, 0
+        moved = True
+    return moved
+
+
+@njit(cache=True, boundscheck=False)
+def send(p, s, to, gone):  # type: ignore[no-untyped-def]
+    """A group's totals go to the output register, one transfer after the other."""
+    k = s[MADE]
+    if s[SENT] == s[FINISHED] or (k and gone[k - 1] < 0):
+        return False
+    at = (s[FINISHED_AT] if s[PART] == 0 else s[MOVED]) + 1
+    if k:
+        at = max(at, gone[k - 1])
+    s[MOVED] = at
+    to[k] = at + 1
+    s[MADE] += 1
+    s[PART] += 1
+    if s[PART] == (p[LAST_SENDS] if s[SENT] % p[BLOCKS] == p[BLOCKS] - 1 else p[SENDS]):
+        s[SENT] += 1
+    return True

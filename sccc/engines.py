@@ -103,9 +103,10 @@ class Engine:
 
 @dataclass(eq=False, kw_only=True)
 class ProductEngine(Engine):
-    """sc.dot, sc.conv, fx.dot, fx.conv, with its accumulator."""
+    """sc.dot, sc.conv, fx.dot, fx.conv, with its accumulator. `order`: the lane of x at each place of its link."""
 
     folding: Folding
+    order: np.ndarray
 
     @property
     def cycles(self) -> int:

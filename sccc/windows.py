@@ -84,8 +84,8 @@ class Window:
 
     def covered(self, height: int, width: int) -> np.ndarray:
         """How many taps see the image and not its padding, [output rows, output columns]."""
-        along_rows, along_columns = (sum(part.views(np.ones((height, width)))) for part in self.along_axes())
-        return np.multiply.outer(along_rows[:, 0], along_columns[0])
+        rows, columns = (np.sum(list(part.views(np.ones((height, width)))), axis=0) for part in self.along_axes())
+        return np.multiply.outer(rows[:, 0], columns[0])
 
     def along_axes(self) -> tuple[Window, Window]:
         """The window as one along rows and one along columns: sums and maxima can be taken one after the other."""

@@ -20,13 +20,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sccc.backends.synthesis.liberty import Library
 from sccc.backends.synthesis.prepare import prepare
 from sccc.backends.synthesis.tools import require_tools
-from sccc.backends.verilog import Netlist
 from sccc.diagnostics import InternalError
+
+
+class Emitted(Protocol):
+    """Verilog text and the name of its top module."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def top(self) -> str: ...
+
 
 Progress = Callable[[int, int], None]
 
@@ -80,7 +89,7 @@ def _total(gates: dict[str, Counter[str]], module: str, known: dict[str, tuple[i
     return known[module]
 
 
-def run_yosys(netlist: Netlist, library: Library | None, progress: Progress | None = None) -> Synthesis:
+def run_yosys(netlist: Emitted, library: Library | None, progress: Progress | None = None) -> Synthesis:
     """Synthesise; without a library only count generic gates.
 
     A gate is a cell of Yosys' default gate library (`abc -fast`: two-input gates, inverters, multiplexers), as `synth` ends with.

@@ -119,11 +119,12 @@ def module_name(op_name: str) -> str:
     return "sccc_" + op_name.split(".", 1)[1]
 
 
-def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
+def comb_module(op_name: str, bits: tuple[str, ...] = (), ports: tuple[str, ...] = ()) -> str:
     """An integer op of kind Comb as a module, all lanes.
 
     Parameters: LANES, IW and OW (bits of an integer operand and of the result), PW (bits that hold every parameter and
-    intermediate result) and, packed, the variables that are not operands. Operands in `bits` are single bits.
+    intermediate result) and, packed, the variables that are not operands; those in `ports` are inputs NAME_all instead.
+    Operands in `bits` are single bits.
     """
     definition = REGISTRY[op_name]
     cell = definition.cell
@@ -137,9 +138,12 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
     ]
     statements += [_load(p, f"{p}_all", "PW") for p in parameters] + lines
     statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
-    head = [f"// {op_name}: {definition.doc}", f"module {module_name(op_name)} #(", "  parameter LANES = 1,"]
-    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32,", *_parameters(parameters), ") ("]
+    fixed = [p for p in parameters if p not in ports]
+    head = [f"// {op_name}: {definition.doc}", f"module {comb_name(op_name, ports)} #(", "  parameter LANES = 1,"]
+    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32" + "," * bool(fixed)]
+    head += [*_parameters(fixed), ") ("]
     head += [
+        *(f"  input  wire [LANES*PW-1:0] {p}_all," for p in ports),
         *(f"  input  wire [LANES*IW-1:0] {o}," for o in integers),
         *(f"  input  wire [LANES-1:0]    {b}," for b in bits),
     ]
@@ -148,7 +152,7 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
         ");",
         "  localparam EW = PW;",
         *_literals(cell.result),
-        *_nets(parameters),
+        *_nets(fixed),
         "  integer i;",
     ]
     head += ["  reg [LANES*OW-1:0] all;", *_variables(dict.fromkeys([*integers, *bits, *parameters, *names]))]
@@ -161,6 +165,11 @@ def comb_module(op_name: str, bits: tuple[str, ...] = ()) -> str:
         "  end",
     ]
     return "\n".join([*head, *body, "endmodule", ""])
+
+
+def comb_name(op_name: str, ports: tuple[str, ...] = ()) -> str:
+    """The name of a `comb_module`."""
+    return "_of_".join([module_name(op_name), *ports])
 
 
 def fold_module(op_name: str) -> str:

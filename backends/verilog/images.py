@@ -85,7 +85,7 @@ def _wires(
     emitter: LayerEmitter, name: str, buses: list[str], op: Operation, index: np.ndarray, width: int, constant: str
 ) -> None:
     places = [(bus, k) for bus, v in zip(buses, op.operands, strict=True) for k in range(v.type.lanes)]
-    bits = [constant if k < 0 else lane(*places[k], width) for k in index.tolist()]
+    bits = [constant if k < 0 else lane(places[k][0], places[k][1], width) for k in index.tolist()]
     emitter.lines.append(f"  assign {name} = {concatenation(bits)};")
 
 

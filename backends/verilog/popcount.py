@@ -19,7 +19,22 @@ def popcount_width(lanes: int) -> int:
 
 
 def popcount_module(lanes: int) -> str:
-    """A module that counts the ones among `lanes` bits, weight by weight, oldest bits first."""
+    """A module that counts the ones among `lanes` bits."""
+    declarations, body, total = popcount_tree(lanes)
+    head = [
+        f"// The number of ones among {lanes} bits.",
+        f"module {popcount_name(lanes)} (",
+        f"  input  wire [{lanes - 1}:0] v,",
+        f"  output reg  [{popcount_width(lanes) - 1}:0] ones",
+        ");",
+    ]
+    return "\n".join(
+        [*head, *declarations, "  always @* begin", *body, f"    ones = {total};", "  end", "endmodule", ""]
+    )
+
+
+def popcount_tree(lanes: int, vector: str = "v", prefix: str = "w") -> tuple[list[str], list[str], str]:
+    """Declarations and statements that count the ones of a vector, weight by weight, oldest bits first, and the count."""
     declarations: list[str] = []
     body: list[str] = []
 
@@ -29,9 +44,9 @@ def popcount_module(lanes: int) -> str:
         return name
 
     bits: list[str] = []
-    name, length = "v", lanes
+    name, length = vector, lanes
     while True:
-        name, carries = _reduce(name, length, f"w{len(bits)}", let)
+        name, carries = _reduce(name, length, f"{prefix}{len(bits)}", let)
         bits.append(name)
         if not carries:
             break
@@ -39,19 +54,8 @@ def popcount_module(lanes: int) -> str:
         if len(carries) == 1:
             name = carries[0][0]
         else:
-            name = let(f"w{len(bits)}", length, "{" + ", ".join(c for c, _ in reversed(carries)) + "}")
-    width = popcount_width(lanes)
-    total = bits[0] if len(bits) == 1 else "{" + ", ".join(reversed(bits)) + "}"
-    head = [
-        f"// The number of ones among {lanes} bits.",
-        f"module {popcount_name(lanes)} (",
-        f"  input  wire [{lanes - 1}:0] v,",
-        f"  output reg  [{width - 1}:0] ones",
-        ");",
-    ]
-    return "\n".join(
-        [*head, *declarations, "  always @* begin", *body, f"    ones = {total};", "  end", "endmodule", ""]
-    )
+            name = let(f"{prefix}{len(bits)}", length, "{" + ", ".join(c for c, _ in reversed(carries)) + "}")
+    return declarations, body, bits[0] if len(bits) == 1 else "{" + ", ".join(reversed(bits)) + "}"
 
 
 def _reduce(

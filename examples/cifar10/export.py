@@ -23,7 +23,9 @@ import onnxruntime
 try:
     import torch
 except ImportError:
-    sys.exit("export.py: torch is not installed; `pip install torch` (CPU is enough). The narrow .onnx files need none.")
+    sys.exit(
+        "export.py: torch is not installed; `pip install torch` (CPU is enough). The narrow .onnx files need none."
+    )
 
 from networks import CLASSES, NETWORKS, BasicBlock, InvertedResidual
 from torch import Tensor, nn
@@ -127,7 +129,12 @@ def main() -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help=f"networks to write: {', '.join(NETWORKS)} (all)")
     add("-o", "--out", type=Path, default=Path("."), help="folder to write to (the present one)")
-    add("--width", type=float, default=1.0, help="share of the channels, at least 4 or 8 each; 0.125: narrow (%(default)s)")
+    add(
+        "--width",
+        type=float,
+        default=1.0,
+        help="share of the channels, at least 4 or 8 each; 0.125: narrow (%(default)s)",
+    )
     add("--shipped", action="store_true", help="write NAME_narrow.onnx and images.npz into the folder of this script")
     add("--seed", type=int, default=1, help="seed of everything drawn (%(default)s)")
     options = parser.parse_args()

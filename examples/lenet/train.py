@@ -30,17 +30,18 @@ import onnxruntime
 try:
     import torch
 except ImportError:
-    sys.exit("train.py: torch is not installed; `pip install torch` (CPU is enough). The trained .onnx files need none.")
+    sys.exit(
+        "train.py: torch is not installed; `pip install torch` (CPU is enough). The trained .onnx files need none."
+    )
 
+from make_sample import HERE, calibration_images, find_data
 from network import ACTIVATIONS, LeNet, Streams, largest, to_levels
 from torch import Tensor
 from torch.nn import functional as F
 
-HERE = Path(__file__).resolve().parent
 CLIP = {"conv1": 0.5, "conv2": 0.5, "fc1": 0.25, "fc2": 0.25, "fc3": 0.5}  # largest |weight| allowed
 BITS = (0, 5, 4, 4)  # what a training step computes in, one drawn for each; 0: floats
 OPSET = 17
-CALIBRATION = 500
 
 
 class Data(NamedTuple):
@@ -50,19 +51,6 @@ class Data(NamedTuple):
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
-
-
-def find_data(given: Path | None) -> Path:
-    """Return the data file: the one named, or shared/data/mnist.npz in the nearest folder above that has it."""
-    if given is not None:
-        if not given.is_file():
-            sys.exit(f"train.py: no such file: {given}")
-        return given
-    for folder in HERE.parents:
-        candidate = folder / "shared" / "data" / "mnist.npz"
-        if candidate.is_file():
-            return candidate
-    sys.exit("train.py: no shared/data/mnist.npz in any folder above; name the file with --data")
 
 
 def load(path: Path) -> Data:
@@ -170,18 +158,13 @@ def level_accuracy(model: LeNet, data: Data, bits: int, coverage: float) -> floa
     return right / len(data.y_test)
 
 
-def calibration_images(images: int) -> np.ndarray:
-    """Which training images are calibrated on."""
-    return np.sort(np.random.default_rng(1).choice(images, CALIBRATION, replace=False))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add = parser.add_argument
     add("--activation", choices=ACTIVATIONS, default="relu", help="relu (max pooling) or tanh (average pooling)")
     add("--data", type=Path, help="MNIST as .npz (shared/data/mnist.npz in the nearest folder above that has it)")
     add("--out", type=Path, help="file to write (lenet.onnx or lenet_tanh.onnx beside this script)")
-    add("--epochs", type=int, default=24, help="passes over the training images (%(default)s)")
+    add("--epochs", type=int, default=18, help="passes over the training images (%(default)s)")
     add("--batch", type=int, default=128, help="images per step (%(default)s)")
     add("--rate", type=float, default=3e-3, help="first learning rate (%(default)s)")
     add("--decay", type=float, default=0.02, help="weight decay (%(default)s)")
@@ -197,7 +180,9 @@ def main() -> None:
     model = train(data, options)
     export(model, out)
     for name, layer in model.layers().items():
-        print(f"{name}: max|w| {layer.weight.abs().max():.4f}  std {layer.weight.std():.4f}  max|b| {layer.bias.abs().max():.4f}")
+        print(
+            f"{name}: max|w| {layer.weight.abs().max():.4f}  std {layer.weight.std():.4f}  max|b| {layer.bias.abs().max():.4f}"
+        )
     print(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
     print(f"float test accuracy (onnxruntime): {100 * float_accuracy(out, data):.2f} %")
     for bits in (5, 4):

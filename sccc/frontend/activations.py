@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sccc.frontend.bindings import Known, Tensor
 from sccc.frontend.handlers import Step, handles, is_number
-from sccc.frontend.layout import as_lanes, elementwise, underlying
+from sccc.frontend.layout import as_lanes, elementwise, reshape_lanes, underlying
 from sccc.ir import Value
 
 UNLIMITED = 3.4e38
@@ -108,7 +109,17 @@ def clip(step: Step) -> Tensor:
     hi = math.inf if bounds[1] is None or bounds[1] >= UNLIMITED else float(bounds[1])
     if lo > hi:
         raise step.refuse(f"the lower bound {lo:g} is above the upper bound {hi:g}")
-    return elementwise(step, "nn.clip", step.tensor(0), lo=lo, hi=hi)
+    return _limited(step, step.tensor(0), lo, hi)
+
+
+def _limited(step: Step, x: Tensor, lo: float, hi: float) -> Tensor:
+    """x within lo .. hi; behind another limit, such as the Relu that Keras has in its Relu6, one op for both."""
+    value = underlying(x.value)
+    if value.op is not None and value.op.name in ("nn.relu", "nn.clip"):
+        a = value.op.attributes
+        lo, hi = (min(max(bound, lo), hi) for bound in (a.get("lo", 0.0), a.get("hi", math.inf)))
+        value = value.op.operands[0]
+    return reshape_lanes(step, step.apply("nn.clip", replace(x, value=value), lo=lo, hi=hi), x.value.type.shape)
 
 
 @handles("Max", "Min")
@@ -125,8 +136,8 @@ def limit(step: Step) -> Tensor:
     if any(bound.size != 1 for bound in bounds):
         raise step.refuse("its bound is not one constant number")
     if step.node.op_type == "Max":
-        return elementwise(step, "nn.clip", x, lo=max(map(float, bounds), default=-math.inf), hi=math.inf)
-    return elementwise(step, "nn.clip", x, lo=-math.inf, hi=min(map(float, bounds), default=math.inf))
+        return _limited(step, x, max(map(float, bounds), default=-math.inf), math.inf)
+    return _limited(step, x, -math.inf, min(map(float, bounds), default=math.inf))
 
 
 def _bound(step: Step, index: int, what: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sccc.cells import Cell, Comb, Fold, Fsm
+from sccc.cells import Cell, Comb, Fold, Fsm, Race
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Operation
 from sccc.types import Total, Type
@@ -131,6 +131,8 @@ def cell_variables(cell: Cell | None) -> frozenset[str]:
     if isinstance(cell, Fsm):
         exprs = (cell.initial, cell.step, cell.next, cell.out, cell.lowest, cell.highest)
         return frozenset().union(*(expr.variables() for expr in exprs if expr is not None))
+    if isinstance(cell, Race):
+        return cell_variables(cell.sum) | cell.safe.variables()
     return frozenset()
 
 

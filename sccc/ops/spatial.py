@@ -5,6 +5,8 @@ As in `nn`, shapes leave out the batch axis, which is axis 0 of the arrays hande
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from sccc.ir import Operation
@@ -14,6 +16,7 @@ from sccc.types import Real, Type
 from sccc.windows import Window, convolve
 
 KERNEL = Attr("ints", "taps of the window: rows, columns")
+POOLING = Attr("str", "counting or streams (choose-encoding)", "")
 
 
 def infer_conv(op: Operation) -> Type:
@@ -29,7 +32,7 @@ def infer_conv(op: Operation) -> Type:
 
 def _conv(op: Operation, x: np.ndarray) -> np.ndarray:
     weight, bias = (np.asarray(op.attributes[k], dtype=np.float64) for k in ("weight", "bias"))
-    window = Window.of(op.attributes, weight.shape[2:])  # type: ignore[arg-type]
+    window = Window.of(op.attributes, weight.shape[2:])
     return convolve(x, weight, window, op.attributes["groups"]) + bias.reshape(-1, 1, 1)
 
 
@@ -54,7 +57,7 @@ def _avg_pool(op: Operation, x: np.ndarray) -> np.ndarray:
     window = Window.of(op.attributes)
     divisor = window.taps if op.attributes["include_pad"] else window.covered(*x.shape[-2:])
     for part in window.along_axes():
-        x = sum(part.views(x))  # type: ignore[assignment]
+        x = functools.reduce(np.add, part.views(x))
     return x / divisor
 
 
@@ -62,7 +65,7 @@ def _infer_add(op: Operation) -> Type:
     x, y = expect(op, 0, Real), expect(op, 1, Real)
     if x.shape != y.shape:
         raise refuse(op, f"shapes {x.shape} and {y.shape} differ")
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _infer_concat(op: Operation) -> Type:
@@ -134,7 +137,7 @@ REGISTRY.add(
         ("x",),
         _max_pool,
         _infer_pool,
-        {"kernel": KERNEL, **WINDOW_ATTRIBUTES},
+        {"kernel": KERNEL, **WINDOW_ATTRIBUTES, "pooling": POOLING},
     ),
     Op(
         "nn.avg_pool",
@@ -146,6 +149,7 @@ REGISTRY.add(
             "kernel": KERNEL,
             **WINDOW_ATTRIBUTES,
             "include_pad": Attr("bool", "whether pads count as zeros; if not, the mean is over the image only", False),
+            "pooling": POOLING,
         },
     ),
     Op("nn.add", "x + y, of one shape: where branches meet.", ("x", "y"), lambda op, x, y: x + y, _infer_add),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sccc.cells import Comb, Memory, Wire
-from sccc.expr import Var, clamp, select
+from sccc.expr import ZERO, Var, clamp, select
 from sccc.intervals import interval
 from sccc.ir import Operation, Value
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, refuse
@@ -548,7 +548,7 @@ REGISTRY.add(
         ("x", "random"),
         lambda op, x, random: np.clip(x, -(2.0 ** _unit(op)), 2.0 ** _unit(op)),
         _infer_quantize,
-        cell=Comb(select(X > RANDOM, 1, select((X * -1) > RANDOM, -1, 0))),
+        cell=Comb(select(X > RANDOM, 1, select((ZERO - X) > RANDOM, ZERO - 1, 0))),
     ),
     Op(
         "train.count",

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 import sccc
 from sccc.evaluate import evaluate
 
-KEYS = ["samples", "length", "accuracy", "layers", "seconds", "bit_products_per_second"]
+KEYS = ["samples", "length", "accuracy", "layers", "worst_layer", "seconds", "bit_products_per_second"]
 
 
 @pytest.fixture
@@ -45,7 +45,10 @@ def test_the_json_has_exactly_the_documented_keys(measured, data):
     assert list(result) == KEYS
     assert list(result["accuracy"]) == ["float", "quantized", "stream"]
     assert [layer["name"] for layer in result["layers"]] == ["fc1", "fc2"]
-    assert all(list(layer) == ["name", "rmse_quantized", "rmse_stream"] for layer in result["layers"])
+    assert all(
+        list(layer) == ["name", "rmse_quantized", "rmse_stream", "relative", "added"] for layer in result["layers"]
+    )
+    assert result["worst_layer"] == max(result["layers"], key=lambda layer: layer["added"])["name"]
     assert (result["samples"], result["length"]) == (60, 32)
     assert result["seconds"] > 0
     assert result["bit_products_per_second"] == pytest.approx(60 * 32 * (30 + 15) / result["seconds"])
@@ -142,7 +145,8 @@ def test_a_model_that_ends_in_argmax_is_measured_like_one_that_ends_in_scores(me
     ok(classifier, "-o", "net.sc")
     alone = measured("--data", data, model="net.sc")
     assert alone["accuracy"] == {**plain["accuracy"], "float": None}
-    assert alone["layers"][-1] == {"name": "fc2", "rmse_quantized": None, "rmse_stream": None}
+    unknown = dict.fromkeys(("rmse_quantized", "rmse_stream", "relative", "added"))
+    assert alone["layers"][-1] == {"name": "fc2", **unknown} and alone["worst_layer"] is None
 
 
 @pytest.mark.parametrize("function", ["Relu", "Sigmoid", "LeakyRelu"])

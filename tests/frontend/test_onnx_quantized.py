@@ -131,3 +131,62 @@ def test_parameters_that_cannot_be_honoured_are_refused(graph):
     assert "node 'float8': QuantizeLinear: to FLOAT8E4M3FN is not supported" in text
     assert "node 'blocks': QuantizeLinear: block_size is not honoured" in text
     assert len(error.value.diagnostics) == 5
+
+
+def test_a_convolution_in_qdq_form(graph):
+    g = graph(opset=13, shape=("N", 2, 5, 6))
+    x = qdq(g, "x", 2.0**-5, np.int8(4))
+    weight = qdq(g, g.weight(3, 2, 3, 3), [0.125, 0.0625, 0.125], np.zeros(3, np.int8), axis=0)
+    bias = g.node("DequantizeLinear", g.const([100, -50, 3], np.int32), g.const(2.0**-8, np.float32))
+    g.node("Conv", x, weight, bias, pads=[1, 1, 1, 1])
+    g.node("Relu")
+    qdq(g, g.last, 2.0**-4, np.uint8(0))
+    g.node("MaxPool", kernel_shape=[2, 2])
+    module = g.check()
+    names = [op.name.removeprefix("nn.") for op in module]
+    assert names == ["input", "quantize", "conv", "relu", "quantize", "max_pool", "output"]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_qlinear_conv_is_a_convolution_between_quantizers(graph, per_channel, bias):
+    """Integers in, integers out: what it computes agrees but for a half that rounds either way."""
+    g = graph(opset=13, shape=("N", 2, 5, 6))
+    scales = [g.const(v, np.float32) for v in (2.0**-4, [0.125, 0.0625, 0.25] if per_channel else 0.125, 2.0**-3)]
+    zeros = [
+        g.const(v) for v in (np.uint8(100), np.array([0, 1, 2], np.int8) if per_channel else np.int8(1), np.uint8(90))
+    ]
+    weight = g.const(g.random.integers(-9, 9, (3, 2, 3, 2)), np.int8)
+    extra = [g.const([200, -100, 7], np.int32)] if bias else []
+    g.node("QuantizeLinear", "x", scales[0], zeros[0])
+    parameters = (scales[0], zeros[0], weight, scales[1], zeros[1], scales[2], zeros[2], *extra)
+    g.node("QLinearConv", g.last, *parameters, strides=[2, 1], pads=[0, 1, 1, 0])
+    g.node("DequantizeLinear", g.last, scales[2], zeros[2])
+    names = [op.name.removeprefix("nn.") for op in g.check()]
+    assert names == ["input", "quantize", "conv", "quantize", "output"]
+
+
+def test_qlinear_conv_that_does_not_fit_is_refused(graph):
+    g = graph(opset=13, shape=("N", 2, 5, 6))
+    half, other, zero, vector = (
+        g.const(0.5, np.float32),
+        g.const(0.25, np.float32),
+        g.const(np.int8(0)),
+        g.const([0.5, 0.5], np.float32),
+    )
+    weight = g.const(np.ones((3, 2, 1, 1)), np.int8)
+    q = g.node("QuantizeLinear", "x", half, zero, name="q")
+    g.node("QLinearConv", q, other, zero, weight, half, zero, half, zero, name="scale")
+    g.node("QLinearConv", q, half, zero, weight, vector, zero, half, zero, name="channels")
+    g.node("QLinearConv", q, half, zero, weight, half, zero, vector, zero, name="result")
+    g.node("QLinearConv", "x", half, zero, weight, half, zero, half, zero, name="floats")
+    for number in range(1, 5):
+        g.output(f"v{number}", type=TensorProto.INT8)
+    with pytest.raises(SccError) as error:
+        g.load()
+    assert {d.location.node: d.message for d in error.value.diagnostics} == {
+        "scale": "QLinearConv: its scale, zero point or axis differ from those of QuantizeLinear 'q'",
+        "channels": "QLinearConv: the weight's scale or zero point is neither one number nor one per output channel",
+        "result": "QLinearConv: the scale of y has 2 elements",
+        "floats": "QLinearConv: reads no integers: there is no QuantizeLinear before it",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nets import lower
 
 import sccc
 from sccc.evaluate import evaluate
@@ -53,3 +54,17 @@ def test_levels_become_the_quantisers_own_integers():
     assert float(compiled.inputs[0].attributes["scale"]) / 256 == pytest.approx(1 / 255)
     (level,) = compiled.ops_named("sc.level")
     assert level.attributes["scale"] / 256 == pytest.approx(1 / 64)
+
+
+def test_integers_reach_a_convolution_through_what_changes_no_number():
+    """Its levels are the quantiser's own: steps of 1/64, 256 of them up to 4."""
+    module = Module("qdq")
+    x = module.append("nn.input", [], {"shape": [1, 8, 8], "name": "x"}).result
+    x = module.append("nn.relu", [x]).result
+    x = module.append("nn.quantize", [x], {"scale": 1 / 64, "zero_point": 0, "lo": 0, "hi": 255}).result
+    pooled = module.append("nn.max_pool", [x], {"kernel": [2, 2], "strides": [2, 2]}).result
+    cut = module.append("nn.slice", [pooled], {"starts": [0, 0, 0], "stops": [1, 4, 3], "steps": [1, 1, 1]}).result
+    for value in (x, cut, module.append("nn.avg_pool", [x], {"kernel": [2, 2]}).result):
+        module.append("nn.conv", [value], {"weight": np.ones((1, 1, 2, 2))})
+    absorbed = lower(module, {}, pipeline="absorb-quantizers")
+    assert [op.attributes["range"] for op in absorbed.ops_named("nn.conv")] == [4.0, 4.0, 0.0]

@@ -1,0 +1,265 @@
+"""A training module as a netlist: forward, backward and counters, one sample per clock cycle.
+
+The numbers of a sample are combinational; at the clock edge that ends a cycle with `start` high, every counter and every random
+source takes its step. Each op is emitted by its cell kind. Buses are packed two's complement numbers, lane 0 lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sccc import __version__
+from sccc.backends.verilog import training_cells as cells
+from sccc.backends.verilog.cell_modules import lookup_module, module_name
+from sccc.backends.verilog.names import Names, comment
+from sccc.backends.verilog.render import packed
+from sccc.cells import Comb, Memory, Wire
+from sccc.diagnostics import SccError
+from sccc.intervals import widest
+from sccc.ir import Module, Operation, Value
+from sccc.ops import REGISTRY
+from sccc.ops.training import STATE_BITS, ranges_of
+from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
+from sccc.types import Fixed, Random, Type, signed_width
+from sccc.verify import verify
+
+
+def lane_width(kind: Type) -> int:
+    """Bits of a lane: two's complement numbers, which a random number is too, one bit wider than it needs to be."""
+    if isinstance(kind, Random):
+        return kind.bits + 1
+    assert isinstance(kind, Fixed)
+    return signed_width(kind.lo, kind.hi)
+
+
+def bus_width(kind: Type) -> int:
+    return kind.lanes * lane_width(kind)
+
+
+@dataclass(frozen=True)
+class TrainingNetlist:
+    """Verilog text; ports of the sample and its class; `signals`: the wire of each value in the top level."""
+
+    text: str
+    top: str
+    input_port: str
+    label_port: str
+    output_port: str
+    input_value: Value
+    label_value: Value
+    signals: dict[Value, str]
+
+
+def emit_training(module: Module) -> TrainingNetlist:
+    """Emit a training module as Verilog-2005. Raises SccError when it is none."""
+    verify(module)
+    for name in ("train.input", "train.label", "train.output"):
+        if len(module.ops_named(name)) != 1:
+            raise SccError(f"a netlist that learns needs exactly one {name}", advice="run insert-gradient-counters")
+    for op in module:
+        if op.dialect != "train":
+            raise SccError(f"{op.name} is no op of a network that learns", op.place())
+    return _Emitter(module).emit()
+
+
+@dataclass
+class _Emitter:
+    module: Module
+    lines: list[str] = field(default_factory=list)
+    used: dict[str, str] = field(default_factory=dict)
+    signals: dict[Value, str] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=list)
+
+    def emit(self) -> TrainingNetlist:
+        self.names = Names(("clk", "rst", "start"))
+        top = self.names.make(self.module.name, self.module.name)
+        self.names.make(f"{top}_tb")
+        self.top = top
+        self.updates = {op.operands[0]: op for op in self.module if isinstance(REGISTRY[op.name].cell, Update)}
+        ports = [
+            self.names.make(str(self.module.ops_named(f"train.{name}")[0].attributes["name"]))
+            for name in ("input", "label", "output")
+        ]
+        self.ports = dict(zip(("train.input", "train.label", "train.output"), ports, strict=True))
+        for value in self.module.values():
+            self.signals[value] = self.names.make(value.name, value.name)
+        for op in self.module:
+            self._op(op)
+        for op in self.module:
+            if isinstance(REGISTRY[op.name].cell, Register):
+                self._registers(op)
+        source, label, output = (self.module.ops_named(n)[0] for n in self.ports)
+        assert source.result is not None and label.result is not None
+        text = "\n".join(
+            [
+                *self._header(source.result.type, label.result.type, output.operands[0].type),
+                "`default_nettype none",
+                "",
+                f"module {top} (",
+                "  input  wire clk,",
+                "  input  wire rst,",
+                "  input  wire start,",
+                f"  input  wire [{bus_width(source.result.type) - 1}:0] {ports[0]},",
+                f"  input  wire [{bus_width(label.result.type) - 1}:0] {ports[1]},",
+                f"  output wire [{bus_width(output.operands[0].type) - 1}:0] {ports[2]}",
+                ");",
+                *self.lines,
+                "endmodule",
+                "",
+                "/* verilator lint_off WIDTH */ // signed numbers are extended by assignment\n",
+                *self.modules,
+                *self.used.values(),
+                "/* verilator lint_on WIDTH */",
+                "`default_nettype wire",
+                "",
+            ]
+        )
+        return TrainingNetlist(text, top, ports[0], ports[1], ports[2], source.result, label.result, self.signals)
+
+    def _header(self, x: Type, label: Type, y: Type) -> list[str]:
+        def bus(kind: Type) -> str:
+            assert isinstance(kind, Fixed)
+            numbers = f"{kind.lanes} two's complement numbers of {lane_width(kind)} bits"
+            return f"{numbers}, {kind.lo} .. {kind.hi}, value / 2**{kind.bits}, lane 0 lowest"
+
+        lines = [
+            f"{self.top}: a network that learns, generated by sccc {__version__}. Verilog-2005.",
+            "",
+            "clk      everything happens at its rising edge",
+            "rst      synchronous: initial weights, seeds",
+            "start    high for every cycle with a sample: at its end the counters have learned from it",
+            f"{self.ports['train.input']}  {bus(x)}",
+            f"{self.ports['train.label']}  {bus(label)}",
+            f"{self.ports['train.output']}  {bus(y)}; of the sample in the same cycle",
+        ]
+        return ["// " + comment(line) if line else "//" for line in lines]
+
+    def instance(self, module: str, parameters: dict[str, object], label: str, ports: dict[str, str]) -> None:
+        settings = ",\n    ".join(f".{k}({v})" for k, v in parameters.items())
+        connections = ", ".join(f".{k}({v})" for k, v in ports.items())
+        name = self.names.make(label)
+        self.lines.append(f"  {module} #(\n    {settings}\n  ) {name} (\n    {connections}\n  );")
+
+    def _op(self, op: Operation) -> None:
+        writers: dict[type, Callable[[Operation, Any], None]] = {
+            Wire: self._wire, Comb: self._comb, Memory: self._memory, Register: lambda op, cell: None,
+            FreeRunning: self._source, MatrixProduct: self._matrix_product, Reduce: self._reduce,
+            Update: lambda op, cell: None,
+        }  # fmt: skip
+        if op.result is not None:
+            origin = f" from {comment(op.origin)}" if op.origin else ""
+            self.lines.append(f"\n  // %{comment(op.result.name)} = {op.name}{origin}")
+            self.lines.append(f"  wire [{bus_width(op.result.type) - 1}:0] {self.signals[op.result]};")
+        cell = REGISTRY[op.name].cell
+        writers[type(cell)](op, cell)
+
+    def _wire(self, op: Operation, cell: Wire) -> None:
+        if op.result is None:
+            self.lines.append(f"\n  assign {self.ports[op.name]} = {self.signals[op.operands[0]]};")
+        elif op.name in self.ports:
+            self.lines.append(f"  assign {self.signals[op.result]} = {self.ports[op.name]};")
+        else:
+            numbers = packed(np.asarray(op.attributes["value"]).reshape(-1), lane_width(op.result.type))
+            self.lines.append(f"  assign {self.signals[op.result]} = {numbers};")
+
+    def _widths(self, op: Operation, *, lanes: bool) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in zip(REGISTRY[op.name].operands, op.operands, strict=True):
+            found[f"{name.upper()}_W"] = lane_width(value.type)
+            if lanes:
+                found[f"{name.upper()}_ALL"] = int(bool(value.type.shape))
+        return found
+
+    def _attributes(self, op: Operation, *exprs: Any) -> dict[str, object]:
+        names = cells.attributes_of(REGISTRY[op.name], *exprs)
+        return {name.upper(): int(op.attributes[name]) for name in names}
+
+    def _operands(self, op: Operation) -> dict[str, str]:
+        return {n: self.signals[v] for n, v in zip(REGISTRY[op.name].operands, op.operands, strict=True)}
+
+    def _comb(self, op: Operation, cell: Comb) -> None:
+        assert op.result is not None
+        module = module_name(op.name)
+        self.used.setdefault(module, cells.comb_module(op.name))
+        inner = widest(cell.result, ranges_of(op))
+        sizes = {"LANES": op.result.type.lanes, "R_W": lane_width(op.result.type), "EW": inner + 1}
+        parameters = {**sizes, **self._widths(op, lanes=True), **self._attributes(op, cell.result)}
+        name = self.signals[op.result]
+        self.instance(module, parameters, f"{name}_{op.name.split('.')[1]}", {**self._operands(op), "result": name})
+
+    def _memory(self, op: Operation, cell: Memory) -> None:
+        x = op.operands[0].type
+        assert op.result is not None and isinstance(x, Fixed)
+        name, width = self.signals[op.result], lane_width(op.result.type)
+        module = self.names.make(f"{self.top}_{name}_lookup")
+        entries = [int(v) for v in np.asarray(op.attributes["table"])]
+        self.modules.append(lookup_module(module, op.result.type.lanes, x.lo, entries, lane_width(x), width))
+        ports = f".address({self.signals[op.operands[0]]}), .level({name})"
+        self.lines.append(f"  {module} {self.names.make(f'{name}_lookup')} ({ports});")
+
+    def _matrix_product(self, op: Operation, cell: MatrixProduct) -> None:
+        assert op.result is not None
+        w = op.operands[1].type
+        module, text = ("sccc_backward", cells.BACKWARD) if cell.transposed else ("sccc_dense", cells.DENSE)
+        self.used.setdefault(module, text)
+        sizes: dict[str, object] = {"M": w.shape[0], "N": w.shape[1], "R_W": lane_width(op.result.type)}
+        x = op.operands[0].type
+        assert isinstance(x, Fixed)
+        shift: dict[str, object] = {} if cell.transposed else {"SHIFT": x.bits}
+        name = self.signals[op.result]
+        ports = {**self._operands(op), "result": name}
+        self.instance(module, {**sizes, **self._widths(op, lanes=False), **shift}, f"{name}_product", ports)
+
+    def _reduce(self, op: Operation, cell: Reduce) -> None:
+        assert op.result is not None
+        module, width = module_name(op.name), lane_width(op.result.type)
+        self.used.setdefault(module, cells.reduce_module(op.name))
+        sizes = {"LANES": op.operands[0].type.lanes, "R_W": width, "EW": width + 1}
+        name = self.signals[op.result]
+        parameters = {**sizes, **self._widths(op, lanes=False)}
+        self.instance(module, parameters, f"{name}_reduce", {**self._operands(op), "result": name})
+
+    def _source(self, op: Operation, cell: FreeRunning) -> None:
+        assert op.result is not None
+        module, kind = module_name(op.name), op.result.type
+        self.used.setdefault(module, cells.source_module(op.name))
+        inner = max(widest(expr, ranges_of(op)) for expr in (cell.next, cell.out)) + 1
+        parameters: dict[str, object] = {
+            "LANES": kind.lanes, "S_W": STATE_BITS, "R_W": lane_width(kind), "EW": inner,
+            **self._attributes(op, cell.out),
+            "SEEDS": packed(np.asarray(op.attributes["seeds"]).reshape(-1), STATE_BITS),
+        }  # fmt: skip
+        name = self.signals[op.result]
+        ports = {"clk": "clk", "rst": "rst", "go": "start", "random": name}
+        self.instance(module, parameters, f"{name}_source", ports)
+
+    def _registers(self, op: Operation) -> None:
+        """The register lies in the array of what updates it; one that nothing updates is a constant."""
+        assert op.result is not None
+        kind, update = op.result.type, self.updates.get(op.result)
+        width = lane_width(kind)
+        initial = packed(np.asarray(op.attributes["initial"]).reshape(-1), width)
+        self.lines.append("")
+        if update is None:
+            self.lines.append(f"  assign {self.signals[op.result]} = {initial};")
+            return
+        module, definition = module_name(update.name), REGISTRY[update.name]
+        update_cell = definition.cell
+        assert isinstance(update_cell, Update)
+        self.used.setdefault(module, cells.update_modules(update.name))
+        state, *_ = definition.operands
+        rows, columns = kind.shape[0], kind.shape[1] if len(kind.shape) == 2 else 1
+        widths = {k: v for k, v in self._widths(update, lanes=False).items() if k != f"{state.upper()}_W"}
+        parameters: dict[str, object] = {
+            "ROWS": rows, "COLUMNS": columns, "W": width, "EW": widest(update_cell.next, ranges_of(update)) + 1,
+            **widths, **self._attributes(update, update_cell.next), "INITIAL": initial,
+        }  # fmt: skip
+        ports = {"clk": "clk", "rst": "rst", "go": "start", **self._operands(update)}
+        self.instance(module, parameters, f"{self.signals[op.result]}_registers", ports)
+
+
+__all__ = ["TrainingNetlist", "bus_width", "emit_training", "lane_width"]

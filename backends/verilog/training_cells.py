@@ -1,0 +1,289 @@
+"""Modules of networks that learn, one per kind of op, generated from its cell's expressions and set by parameters.
+
+Common parameters: for each operand NAME its bits NAME_W and, in lane-wise ops, NAME_ALL (1: one number per lane, 0: one for all
+lanes); R_W, bits of a result; EW, bits that hold every intermediate result; and an op's integer attributes by name.
+"""
+
+from __future__ import annotations
+
+from sccc.backends.verilog.cell_modules import _compute, _literals, _variables, module_name
+from sccc.backends.verilog.names import comment
+from sccc.cells import Comb
+from sccc.expr import Expr
+from sccc.ops import REGISTRY
+from sccc.ops.registry import Op
+from sccc.training_cells import FreeRunning, Reduce, Update
+
+
+def attributes_of(definition: Op, *exprs: Expr) -> list[str]:
+    """The integer attributes that the expressions read, sorted."""
+    read = frozenset().union(*(expr.variables() for expr in exprs))
+    return sorted(name for name, attr in definition.attributes.items() if attr.kind == "int" and name in read)
+
+
+def _head(definition: Op, name: str, parameters: list[str], ports: list[str]) -> list[str]:
+    return [
+        f"// {definition.name}: {comment(definition.doc)}",
+        f"module {name} #(",
+        ",\n".join(f"  parameter {p}" for p in parameters),
+        ") (",
+        ",\n".join(f"  {p}" for p in ports),
+        ");",
+    ]
+
+
+def _attribute_parameters(attributes: list[str]) -> list[str]:
+    return [f"signed [EW-1:0] {name.upper()} = 0" for name in attributes]
+
+
+def _bind(attributes: list[str]) -> list[str]:
+    """Attributes under the names that expressions have for them."""
+    return [f"  wire signed [EW-1:0] {name}_v = {name.upper()};" for name in attributes]
+
+
+def comb_module(op_name: str) -> str:
+    """A lane-wise op."""
+    definition = REGISTRY[op_name]
+    assert isinstance(definition.cell, Comb)
+    expr = definition.cell.result
+    operands, attributes = definition.operands, attributes_of(definition, expr)
+    parameters = ["LANES = 1", "R_W = 8", "EW = 32"]
+    for name in operands:
+        parameters += [f"{name.upper()}_W = 8", f"{name.upper()}_ALL = 1"]
+    ports = [f"input  wire [({n.upper()}_ALL ? LANES : 1)*{n.upper()}_W-1:0] {n}" for n in operands]
+    ports.append("output reg  [LANES*R_W-1:0] result")
+    names, statements = _compute("made", expr)
+    loads = [f"      {n}_v = $signed({n}[i*{n.upper()}_ALL*{n.upper()}_W +: {n.upper()}_W]);" for n in operands]
+    lane = ["lane"] if "lane" in expr.variables() else []
+    loads += ["      lane_v = i;" for _ in lane]
+    return "\n".join(
+        [
+            *_head(definition, module_name(op_name), parameters + _attribute_parameters(attributes), ports),
+            *_literals(expr),
+            *_bind(attributes),
+            "  integer i;",
+            "  reg [LANES*R_W-1:0] all;",
+            *_variables(dict.fromkeys([*operands, *lane, *names])),
+            "  always @* begin",
+            "    for (i = 0; i < LANES; i = i + 1) begin",
+            *loads,
+            *statements,
+            "      all[i*R_W +: R_W] = made_v[R_W-1:0];",
+            "    end",
+            "    result = all;",
+            "  end",
+            "endmodule",
+            "",
+        ]
+    )
+
+
+def reduce_module(op_name: str) -> str:
+    """All lanes combined into one, lane 0 first."""
+    definition = REGISTRY[op_name]
+    assert isinstance(definition.cell, Reduce)
+    expr = definition.cell.result
+    names, statements = _compute("made", expr)
+    ports = ["input  wire [LANES*X_W-1:0] x", "output reg  [R_W-1:0] result"]
+    return "\n".join(
+        [
+            *_head(definition, module_name(op_name), ["LANES = 1", "R_W = 8", "EW = 32", "X_W = 8"], ports),
+            *_literals(expr),
+            "  integer i;",
+            *_variables(dict.fromkeys(["a", "b", *names])),
+            "  always @* begin",
+            "    a_v = $signed(x[0 +: X_W]);",
+            "    b_v = a_v;",
+            "    for (i = 1; i < LANES; i = i + 1) begin",
+            "      b_v = $signed(x[i*X_W +: X_W]);",
+            *statements,
+            "      a_v = made_v;",
+            "    end",
+            "    result = a_v[R_W-1:0];",
+            "  end",
+            "endmodule",
+            "",
+        ]
+    )
+
+
+DENSE = """\
+// train.dense: w x + b of M outputs and N inputs; b is aligned with the products by SHIFT bits.
+module sccc_dense #(
+  parameter M = 1,
+  parameter N = 1,
+  parameter X_W = 8,
+  parameter W_W = 8,
+  parameter B_W = 8,
+  parameter R_W = 16,
+  parameter SHIFT = 0
+) (
+  input  wire [N*X_W-1:0]   x,
+  input  wire [M*N*W_W-1:0] w,
+  input  wire [M*B_W-1:0]   b,
+  output reg  [M*R_W-1:0]   result
+);
+  integer i, j;
+  reg [M*R_W-1:0] all;
+  reg signed [R_W-1:0] total;
+  reg signed [R_W-1:0] factor;
+  always @* begin
+    for (j = 0; j < M; j = j + 1) begin
+      factor = $signed(b[j*B_W +: B_W]);
+      total = factor <<< SHIFT;
+      for (i = 0; i < N; i = i + 1) begin
+        factor = $signed(x[i*X_W +: X_W]);
+        total = total + $signed(w[(j*N+i)*W_W +: W_W]) * factor;
+      end
+      all[j*R_W +: R_W] = total;
+    end
+    result = all;
+  end
+endmodule
+"""
+
+BACKWARD = """\
+// train.backward: the error that N inputs get back from M outputs, delta w.
+module sccc_backward #(
+  parameter M = 1,
+  parameter N = 1,
+  parameter DELTA_W = 8,
+  parameter W_W = 8,
+  parameter R_W = 16
+) (
+  input  wire [M*DELTA_W-1:0] delta,
+  input  wire [M*N*W_W-1:0]   w,
+  output reg  [N*R_W-1:0]     result
+);
+  integer i, j;
+  reg [N*R_W-1:0] all;
+  reg signed [R_W-1:0] total;
+  reg signed [R_W-1:0] factor;
+  always @* begin
+    for (i = 0; i < N; i = i + 1) begin
+      total = {R_W{1'b0}};
+      for (j = 0; j < M; j = j + 1) begin
+        factor = $signed(delta[j*DELTA_W +: DELTA_W]);
+        total = total + $signed(w[(j*N+i)*W_W +: W_W]) * factor;
+      end
+      all[i*R_W +: R_W] = total;
+    end
+    result = all;
+  end
+endmodule
+"""
+
+
+def source_module(op_name: str) -> str:
+    """Free-running sources: SEEDS (packed) after reset, a step with each sample."""
+    definition = REGISTRY[op_name]
+    cell = definition.cell
+    assert isinstance(cell, FreeRunning)
+    attributes = attributes_of(definition, cell.out)
+    names, statements = _compute("next", cell.next)
+    more, out = _compute("made", cell.out)
+    parameters = ["LANES = 1", "S_W = 32", "R_W = 8", "EW = 64", *_attribute_parameters(attributes)]
+    parameters.append("[LANES*S_W-1:0] SEEDS = 1")
+    ports = ["input  wire clk", "input  wire rst", "input  wire go", "output reg  [LANES*R_W-1:0] random"]
+    return "\n".join(
+        [
+            *_head(definition, module_name(op_name), parameters, ports),
+            *_literals(cell.next, cell.out),
+            *_bind(attributes),
+            "  integer i;",
+            "  reg [LANES*S_W-1:0] state;",
+            "  reg [LANES*S_W-1:0] following;",
+            "  reg [LANES*R_W-1:0] all;",
+            *_variables(dict.fromkeys(["state", *names, *more])),
+            "  always @* begin",
+            "    for (i = 0; i < LANES; i = i + 1) begin",
+            "      state_v = $signed({1'b0, state[i*S_W +: S_W]});",
+            *statements,
+            *out,
+            "      following[i*S_W +: S_W] = next_v[S_W-1:0];",
+            "      all[i*R_W +: R_W] = made_v[R_W-1:0];",
+            "    end",
+            "    random = all;",
+            "  end",
+            "  always @(posedge clk) begin",
+            "    if (rst) state <= SEEDS;",
+            "    else if (go) state <= following;",
+            "  end",
+            "endmodule",
+            "",
+        ]
+    )
+
+
+def lane_name(op_name: str) -> str:
+    """The module of one register of an update array."""
+    return f"{module_name(op_name)}_lane"
+
+
+def update_modules(op_name: str) -> str:
+    """An array of ROWS x COLUMNS registers and how one of them is updated: two modules.
+
+    The array is the gradient counters' (train.count), the momentum's, or the fixed-point rival's (train.descend): any size, any
+    width, INITIAL (packed, row by row) after reset.
+    """
+    definition = REGISTRY[op_name]
+    cell = definition.cell
+    assert isinstance(cell, Update)
+    state, *operands = definition.operands
+    attributes = attributes_of(definition, cell.next)
+    names, statements = _compute("next", cell.next)
+    widths = ["W = 8", "EW = 16", *(f"{n.upper()}_W = 2" for n in operands), *_attribute_parameters(attributes)]
+    inputs = [f"input  wire [{n.upper()}_W-1:0] {n}" for n in operands]
+    clocked = ["input  wire clk", "input  wire rst", "input  wire go"]
+    lane = [
+        *_head(definition, lane_name(op_name), widths,
+               [*clocked, "input  wire [W-1:0] initial_value", *inputs, f"output reg  [W-1:0] {state}"]),
+        *_literals(cell.next),
+        *_bind(attributes),
+        *_variables(dict.fromkeys([state, *operands, *names])),
+        "  always @* begin",
+        f"      {state}_v = $signed({state});",
+        *(f"      {n}_v = $signed({n});" for n in operands),
+        *statements,
+        "  end",
+        "  always @(posedge clk) begin",
+        f"    if (rst) {state} <= initial_value;",
+        f"    else if (go) {state} <= next_v[W-1:0];",
+        "  end",
+        "endmodule",
+        "",
+    ]  # fmt: skip
+    return "\n".join([*lane, *_array(definition, cell, widths, clocked, attributes)])
+
+
+def _array(definition: Op, cell: Update, widths: list[str], clocked: list[str], attributes: list[str]) -> list[str]:
+    state, *operands = definition.operands
+    lanes = {cell.rows: "ROWS", cell.columns: "COLUMNS"}
+    index = {cell.rows: "j", cell.columns: "i"}
+    ports = [f"input  wire [{lanes.get(n, 'ROWS*COLUMNS')}*{n.upper()}_W-1:0] {n}" for n in operands]
+    ports.append(f"output wire [ROWS*COLUMNS*W-1:0] {state}")
+    passed = ["W", "EW", *(f"{n.upper()}_W" for n in operands), *(a.upper() for a in attributes)]
+    connections = [".clk(clk)", ".rst(rst)", ".go(go)", ".initial_value(initial_values[(j*COLUMNS + i)*W +: W])"]
+    for n in operands:
+        at = index.get(n, "(j*COLUMNS + i)")
+        connections.append(f".{n}({n}[{at}*{n.upper()}_W +: {n.upper()}_W])")
+    connections.append(f".{state}({state}[(j*COLUMNS + i)*W +: W])")
+    own = ["ROWS = 1", "COLUMNS = 1", *widths, "[ROWS*COLUMNS*W-1:0] INITIAL = 0"]
+    return [
+        *_head(definition, module_name(definition.name), own, [*clocked, *ports]),
+        "  wire [ROWS*COLUMNS*W-1:0] initial_values = INITIAL;",
+        "  genvar i, j;",
+        "  generate",
+        "    for (j = 0; j < ROWS; j = j + 1) begin : row",
+        "      for (i = 0; i < COLUMNS; i = i + 1) begin : column",
+        f"        {lane_name(definition.name)} #(",
+        "          " + ", ".join(f".{p}({p})" for p in passed),
+        "        ) one (",
+        "          " + ",\n          ".join(connections),
+        "        );",
+        "      end",
+        "    end",
+        "  endgenerate",
+        "endmodule",
+        "",
+    ]
