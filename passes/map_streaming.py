@@ -15,7 +15,8 @@ from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
 from sccc.moments import lane_moments
 from sccc.ops.activation import btanh_states
-from sccc.ops.arithmetic import constant_levels, product_of
+from sccc.ops.arithmetic import PRODUCT_SUMS, constant_levels, product_of
+from sccc.ops.geometry import Geometry, geometry_of
 from sccc.passes.manager import PassContext
 from sccc.types import Count, Encoding, Level, Stream
 
@@ -123,24 +124,35 @@ def predicted_variance(module: Module, op: Operation, context: PassContext) -> f
     simulated counts predict the counter's gain worse: the counts are correlated in time.)
     """
     dot = op.operands[0].op
-    assert dot is not None and dot.name == "sc.dot"
+    assert dot is not None and dot.name in PRODUCT_SUMS
     x, w = dot.operands
-    levels = constant_levels(w)
+    levels, geometry = constant_levels(w), geometry_of(dot)
     assert isinstance(x.type, Stream) and isinstance(w.type, Stream) and levels is not None and w.op is not None
     level = w.op.operands[0].type
     assert isinstance(level, Level)
-    weights = w.type.encoding.decode(levels, level.bits)
-    inputs = np.full((1, levels.shape[1]), TYPICAL_MAGNITUDE)
+    weights = geometry.weights(w.type.encoding.decode(levels, level.bits))
+    inputs = np.full((1, x.type.lanes), TYPICAL_MAGNITUDE)
     if context.calibration is not None:
         ideal = _until(module, op, x)
         shape = ideal.inputs[0].result.type.shape  # type: ignore[union-attr]
         samples = context.calibration[:CALIBRATION_SAMPLES]
-        inputs = evaluate(ideal, samples.reshape(len(samples), *shape))
+        inputs = evaluate(ideal, samples.reshape(len(samples), *shape)).reshape(len(samples), -1)
     # A lane's mean square P(bit) is linear in x (in |x| when x is signed), so that its mean over samples takes one evaluation.
-    typical = np.abs(inputs).mean(axis=0) if x.type.encoding is Encoding.SIGNED else inputs.mean(axis=0)
-    mean, variance = lane_moments(product_of(dot), typical, weights, x.type.encoding, w.type.encoding)
-    lanes = variance + mean**2 - weights**2 * np.square(inputs).mean(axis=0)
-    return float(lanes.sum(axis=1).mean())
+    typical = _under_window(geometry, np.abs(inputs) if x.type.encoding is Encoding.SIGNED else inputs)
+    squares = _under_window(geometry, np.square(inputs))
+    means = []
+    for group in range(geometry.groups):
+        own = weights[group]
+        mean, variance = lane_moments(product_of(dot), typical[group], own, x.type.encoding, w.type.encoding)
+        means.append((variance + mean**2 - own**2 * squares[group]).sum(axis=1).mean())
+    return float(np.mean(means))
+
+
+def _under_window(geometry: Geometry, inputs: np.ndarray) -> np.ndarray:
+    """The mean over samples [samples, lanes] and positions of what each tap sees, 0 in the padding: [groups, taps]."""
+    mean = np.append(inputs.mean(axis=0), 0.0)
+    taps: np.ndarray = mean[geometry.lanes()].mean(axis=0)
+    return taps
 
 
 def _until(module: Module, op: Operation, count: Value) -> Module:

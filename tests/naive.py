@@ -108,7 +108,7 @@ class Naive:
 
     def __init__(self, module, x: np.ndarray) -> None:
         self.x = np.asarray(x, dtype=float).reshape(len(x), -1).tolist()
-        self.length = max(op.attributes["length"] for op in module.ops if op.name == "sc.sng")
+        self.length = max((op.attributes["length"] for op in module.ops if op.name == "sc.sng"), default=1)
         self.values: dict[str, np.ndarray] = {}
         self.signs: dict[str, np.ndarray] = {}
         for op in module.ops:
@@ -198,15 +198,16 @@ class Naive:
         whole = np.broadcast_to(op.attributes["whole"], count.type.shape)
         parts = self.numbers(fraction)[0]
         result = self.of(count).copy()
-        for sample, lane, t in np.ndindex(*result.shape):
-            result[sample, lane, t] += int(whole[lane]) + int(parts[lane, t])
+        for sample, *lane, t in np.ndindex(*result.shape):
+            result[(sample, *lane, t)] += int(whole[tuple(lane)]) + int(parts[(*lane, t)])
         return result
 
     # state machines
 
     def walk(self, op, count, step) -> np.ndarray:
         """Bits of `step(lane, state or None, count) -> (state, bit)`, called for every cycle; state None loads."""
-        counts = self.of(count).tolist()
+        values = self.of(count)
+        counts = values.reshape(len(values), -1, values.shape[-1]).tolist()
         samples = []
         for row in counts:
             lanes = []
@@ -217,10 +218,10 @@ class Naive:
                     bits.append(bit)
                 lanes.append(bits)
             samples.append(lanes)
-        return np.array(samples)
+        return np.array(samples).reshape(values.shape)
 
     def per_lane(self, op, name: str) -> list[int]:
-        return np.broadcast_to(op.attributes[name], op.operands[0].type.shape).tolist()
+        return np.broadcast_to(op.attributes[name], op.operands[0].type.shape).reshape(-1).tolist()
 
     def do_btanh(self, op, count) -> np.ndarray:
         states = self.per_lane(op, "states")

@@ -27,9 +27,10 @@ except ImportError:
         "export.py: torch is not installed; `pip install torch` (CPU is enough). The narrow .onnx files need none."
     )
 
-from networks import CLASSES, NETWORKS, BasicBlock, InvertedResidual
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from networks import CLASSES, NETWORKS, BasicBlock, InvertedResidual
 
 HERE = Path(__file__).resolve().parent
 OPSET = 17

@@ -74,15 +74,15 @@ def resnet18(width: float) -> nn.Sequential:
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise 3x3, linear 1x1 projection; added to its input where the shape stays."""
+    """1x1 expansion, depthwise 3x3, linear 1x1 projection; added to its input in all blocks of a stage but the first."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, adds: bool) -> None:
         super().__init__()
         inner = inputs * expansion
         parts = conv_bn(1, inputs, inner, 1) | {"relu1": nn.ReLU6()} if expansion > 1 else {}
         parts |= conv_bn(2, inner, inner, 3, stride, groups=inner) | {"relu2": nn.ReLU6()}
         self.body = sequence(parts | conv_bn(3, inner, outputs, 1))
-        self.adds = stride == 1 and inputs == outputs
+        self.adds = adds
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(x)
@@ -102,7 +102,8 @@ def mobilenetv2(width: float) -> nn.Sequential:
     for stage, (expansion, outputs, blocks, stride) in enumerate(MOBILENET_STAGES, 1):
         outputs = scaled(outputs, width, 4)
         for block in range(blocks):
-            parts[f"block{stage}_{block + 1}"] = InvertedResidual(channels, outputs, 1 if block else stride, expansion)
+            made = InvertedResidual(channels, outputs, 1 if block else stride, expansion, adds=block > 0)
+            parts[f"block{stage}_{block + 1}"] = made
             channels = outputs
     last = scaled(1280, width, 4)
     parts |= conv_bn("_last", channels, last, 1) | {"relu_last": nn.ReLU6()}

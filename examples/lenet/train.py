@@ -34,10 +34,11 @@ except ImportError:
         "train.py: torch is not installed; `pip install torch` (CPU is enough). The trained .onnx files need none."
     )
 
-from make_sample import HERE, calibration_images, find_data
-from network import ACTIVATIONS, LeNet, Streams, largest, to_levels
 from torch import Tensor
 from torch.nn import functional as F
+
+from make_sample import HERE, calibration_images, find_data
+from network import ACTIVATIONS, LeNet, Streams, largest
 
 CLIP = {"conv1": 0.5, "conv2": 0.5, "fc1": 0.25, "fc2": 0.25, "fc3": 0.5}  # largest |weight| allowed
 BITS = (0, 5, 4, 4)  # what a training step computes in, one drawn for each; 0: floats

@@ -1,0 +1,195 @@
+"""Images: naive evaluator == simulator (both engines) == RTL in Icarus, for every op, encoding and style; faults are found."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from image_naive import ImageNaive
+from image_nets import NETWORKS, Builder, data, lenet_like
+
+import sccc
+from sccc import check
+from sccc.backends.simulator import simulate
+from sccc.diagnostics import SccError
+from sccc.ir import Module
+from sccc.verify import verify
+
+ENCODINGS = [
+    ("unipolar", "signed"),
+    ("signed", "signed"),
+    ("bipolar", "bipolar"),
+    ("bipolar", "signed"),
+    ("unipolar", "bipolar"),
+]
+WINDOWS = {
+    "plain": {},
+    "pads and strides": {"pads": [1, 0, 2, 1], "strides": [2, 1]},
+    "dilations": {"dilations": [2, 1], "pads": [1, 1, 1, 1]},
+    "groups": {"groups": 2, "pads": [0, 1, 0, 1]},
+    "depthwise": {"groups": 4, "pads": [1, 1, 1, 1]},
+}
+
+
+def conv(x: str, w: str, window: dict, kernel: tuple[int, int] = (3, 2), fixed: bool = False) -> Module:
+    """One convolution of 4 x 5 x 4 levels with random weights, and its totals."""
+    rng = np.random.default_rng(7)
+    module = Module("net")
+    bits, layer = 3, {"layer": "c"}
+    largest = {"largest": 7} if fixed else {}
+    level = {"shape": [4, 5, 4], "name": "x", "encoding": x, "bits": bits, **largest}
+    inputs = module.append("sc.input", [], level, result="x").result
+    shape = (4, 4 // window.get("groups", 1), *kernel)
+    levels = rng.integers(0 if w == "bipolar" else -8 + fixed, 9 - fixed, shape)
+    weights = module.append("sc.constant", [], {"levels": levels, "encoding": w, "bits": bits, **layer}).result
+    initial = rng.integers(-20, 20, (4, 1, 1))
+    assert inputs is not None and weights is not None
+    if fixed:
+        total = module.append("fx.conv", [inputs, weights], {**window, "initial": initial, **layer}, result="t").result
+    else:
+        streams = []
+        for index, (value, name) in enumerate(((inputs, "xs"), (weights, "ws"))):
+            source = module.append("sc.source", [], {"kind": "sobol", "index": index, "bits": bits, **layer}).result
+            assert source is not None
+            streams.append(module.append("sc.sng", [value, source], {"length": 9, **layer}, result=name).result)
+        count = module.append("sc.conv", streams, {**window, **layer}, result="c").result  # type: ignore[arg-type]
+        assert count is not None
+        total = module.append("sc.accumulate", [count], {"initial": initial, **layer}, result="t").result
+    assert total is not None
+    module.append("sc.output", [total], {"name": "y", "layer": "c"})
+    verify(module)
+    return module
+
+
+def samples(module: Module, number: int = 3) -> np.ndarray:
+    return data(module, number, signed=module.inputs[0].attributes["encoding"] != "unipolar")
+
+
+def assert_same(module: Module, x: np.ndarray, rtl: bool = True) -> None:
+    naive = ImageNaive(module, x)
+    names = [value.name for value in module.values()]
+    for kernels in ("numpy", "numba"):
+        trace = simulate(module, x, trace=names, kernels=kernels).trace
+        for value in module.values():
+            got, wanted = trace[value.name], naive.values[value.name]
+            assert got.shape == wanted.shape, (kernels, value)
+            assert np.array_equal(got, wanted), (kernels, value, np.argwhere(got != wanted)[0])
+        assert np.array_equal(simulate(module, x, kernels=kernels).raw, naive.raw), kernels
+    if rtl:
+        result = check(module, x)
+        assert (result.mismatches, result.first) == (0, None)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(("x", "w"), ENCODINGS)
+def test_convolutions_of_streams(x, w, window):
+    module = conv(x, w, WINDOWS[window])
+    assert_same(module, samples(module), rtl=window in ("pads and strides", "depthwise"))
+
+
+@pytest.mark.parametrize("x", ["unipolar", "signed"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_convolutions_of_numbers(x, window):
+    module = conv(x, "signed", WINDOWS[window], fixed=True)
+    assert_same(module, samples(module))
+
+
+@pytest.mark.parametrize("flip_rate", [0.05, 0.5])
+@pytest.mark.parametrize(("x", "w"), ENCODINGS)
+def test_flipped_bits_are_the_same_in_both_engines(x, w, flip_rate):
+    module = conv(x, w, WINDOWS["pads and strides"])
+    data = samples(module)
+    runs = [simulate(module, data, flip_rate=flip_rate, kernels=kernels).raw for kernels in ("numpy", "numba")]
+    assert np.array_equal(*runs)
+    assert not np.array_equal(runs[0], simulate(module, data).raw)
+
+
+@pytest.mark.parametrize(
+    "options", [{"length": 8}, {"length": 8, "weights": "per-tensor"}, {"style": "fixed", "bits": 4}]
+)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks(name, options):
+    network = NETWORKS[name]()
+    x = data(network, 20)
+    assert_same(sccc.compile(network, calibration=x, **options), x[:2])
+
+
+@pytest.mark.parametrize("pool", ["nn.max_pool", "nn.avg_pool"])
+@pytest.mark.parametrize("encoding", ["auto", "bipolar"])
+def test_pooling_as_streams(pool, encoding):
+    network = lenet_like(pool)
+    x = data(network, 20)
+    module = sccc.compile(network, calibration=x, length=8, pooling="streams", encoding=encoding)
+    assert module.ops_named("sc.or_pool") or pool == "nn.avg_pool"
+    assert_same(module, x[:2])
+
+
+def test_or_of_correlated_streams_is_the_maximum_that_counting_finds():
+    network = lenet_like("nn.max_pool")
+    x = data(network, 30)
+    runs = [
+        simulate(sccc.compile(network, calibration=x, length=16, pooling=p), x).raw for p in ("counting", "streams")
+    ]
+    assert np.array_equal(*runs)
+
+
+def test_streaming_convolutions():
+    b = Builder((2, 5, 5), seed=6)
+    x = b.add("nn.tanh", [b.conv(b.x, "conv1", 3, strides=[2, 2], pads=[1, 1, 1, 1])], "tanh1")
+    x = b.add("nn.tanh", [b.conv(x, "conv2", 4, groups=1, kernel=2)], "tanh2")
+    network = b.end(b.dense(b.flat(x), "fc", 3))
+    inputs = data(network, 12)
+    module = sccc.compile(network, calibration=inputs, length=16, style="streaming")
+    assert module.ops_named("sc.btanh") and module.ops_named("sc.conv")
+    assert_same(module, inputs[:2])
+
+
+def test_pooling_in_streaming_style_is_refused():
+    network = lenet_like("nn.max_pool", "nn.tanh")
+    with pytest.raises(SccError, match="streams into this op") as caught:
+        sccc.compile(network, length=8, style="streaming")
+    assert {d.location.node for d in caught.value.diagnostics} == {"pool1", "pool2"}
+
+
+# -- planted faults ------------------------------------------------------------------------------------------------------
+
+
+def swapped(text: str, pattern: str) -> str:
+    """The first statement that begins with `pattern`, with its first lane and the one half-way exchanged."""
+    statement = re.search(rf"{pattern}[^;]*;", text)
+    assert statement is not None, f"no statement like {pattern!r}: nothing has been planted"
+    lanes = re.findall(r"\w+\[\d+(?::\d+)?\]", statement[0])
+    first, second = lanes[0], lanes[len(lanes) // 2]
+    changed = statement[0].replace(first, "@").replace(second, first).replace("@", second)
+    return text.replace(statement[0], changed)
+
+
+def exchanged_ports(text: str) -> str:
+    """The operands of the first addition of branches exchanged."""
+    return re.sub(r"\.a\((\w+)\), \.b\((\w+)\)", r".a(\2), .b(\1)", text, count=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "fault"),
+    [
+        ("residual", {"length": 8}, lambda text: swapped(text, r"assign a1_count_x_\d+_0 = ")),
+        ("residual", {"length": 8}, exchanged_ports),
+        ("mobile", {"length": 8}, exchanged_ports),
+        ("lenet", {"length": 8}, lambda text: text.replace("? b_v : a_v", "? a_v : b_v")),
+        ("joined", {"length": 8}, lambda text: swapped(text, r"assign cat = ")),
+        ("joined", {"style": "fixed", "bits": 4}, lambda text: swapped(text, r"assign turned = ")),
+        ("lenet", {"style": "fixed", "bits": 4}, lambda text: re.sub(r"<< 1\)", "<< 2)", text, count=1)),
+    ],
+)
+def test_a_planted_fault_is_found(name, options, fault):
+    network = NETWORKS[name]()
+    x = data(network, 20)
+    module = sccc.compile(network, calibration=x, **options)
+
+    def alter(text: str) -> str:
+        changed = fault(text)
+        assert changed != text
+        return changed
+
+    assert check(module, x[:3], alter=alter).mismatches > 0
