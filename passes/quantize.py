@@ -237,7 +237,7 @@ def _output_range(op: Operation, ranges: _Ranges, options: Options) -> tuple[flo
 
 def _measured_range(magnitudes: np.ndarray, options: Options, signed: bool) -> float:
     """The range of an unbounded activation from the magnitudes [1, n] that it has on calibration data."""
-    if options.ranges == "percentile":
+    if options.coverage:
         return float(np.quantile(magnitudes, options.coverage))
     step = max(1, magnitudes.size // SEARCHED_VALUES)
     top = 1 << options.fraction_bits(signed)

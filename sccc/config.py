@@ -77,16 +77,11 @@ class Options:
         ("auto", "per-tensor", "per-channel"),
     )
     scales: str = option("any", "let weight scales be any number, or only powers of two", ("any", "power-of-two"))
-    ranges: str = option(
-        "percentile",
-        "range of an unbounded activation: what covers a share of its calibrated values, or what rounding and saturating to "
-        "its levels err least with",
-        ("percentile", "mse"),
-    )
     coverage: float = option(
-        0.98,
-        "ranges percentile: the share of calibrated values that is covered; the rest saturate",
-        lo=0.5,
+        0.0,
+        "range of an unbounded activation: the share of its calibrated values that is covered, while the rest saturate; "
+        "0: the range with which rounding and saturating err least (mean square)",
+        lo=0.0,
         hi=1.0,
     )
     input_range: float = option(

@@ -146,7 +146,7 @@ class _Printer:
 
 def _is_default(attr: Attr | None, value: Any) -> bool:
     """Would the parser put in this very value? Told by the text, since 0, 0.0, -0.0 and False are equal."""
-    if attr is None or value is attr.default:
+    if attr is None or value is attr.default or (isinstance(value, list) and value == attr.default):
         return attr is not None
     scalar = (bool, int, float, str, np.generic)
     if not (isinstance(value, scalar) and isinstance(attr.default, scalar)):

@@ -46,10 +46,28 @@ def write_model(
         helper.make_node(function, ["h"], ["a"], name=names[1], **attributes),
         helper.make_node("Gemm", ["a", "w2"], ["y"], name=names[2], transB=1),
     ]
+    return _save(path, nodes, constants, ["N", 6])
+
+
+def write_images(path: Path) -> Path:
+    """A convolution on 1 x 2 x 3 images, ReLU, max pooling, 3 outputs."""
+    constants = {"w1": W1[:2, :1, None, None], "b1": B1[:2], "w2": np.resize(W1, (3, 8))}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["h"], name="conv"),
+        helper.make_node("Relu", ["h"], ["a"], name="act"),
+        helper.make_node("MaxPool", ["a"], ["p"], name="pool", kernel_shape=[1, 2]),
+        helper.make_node("Flatten", ["p"], ["f"], name="flat"),
+        helper.make_node("Gemm", ["f", "w2"], ["y"], name="fc", transB=1),
+    ]
+    return _save(path, nodes, constants, ["N", 1, 2, 3])
+
+
+def _save(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shape: list[Any]) -> Path:
+    constants = {name: array.astype(np.float32).reshape(array.shape) for name, array in constants.items()}
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )

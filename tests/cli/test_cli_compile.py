@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_common import process, samples, write_model
+from cli_common import process, samples, write_images, write_model
 
 import sccc
 from sccc.config import OPTION_FIELDS
@@ -181,6 +181,7 @@ CHANGED = {
     "sharing": "none",
     "error_budget": "2",
     "weights": "per-channel",
+    "pooling": "streams",
     "scales": "power-of-two",
     "coverage": "0.6",
     "input_range": "3",
@@ -192,6 +193,8 @@ NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz"), "er
 @pytest.mark.parametrize("name", OPTION_FIELDS)
 def test_every_option_reaches_the_hardware(ok, folder, data, name):
     write_model(Path("net.onnx"), "Relu")
+    if name == "pooling":
+        write_images(Path("net.onnx"))
     needs = NEEDS.get(name, ())
     ok("net.onnx", "-o", "a.sc", *needs)
     ok("net.onnx", "-o", "b.sc", *needs, "--" + name.replace("_", "-"), CHANGED[name])

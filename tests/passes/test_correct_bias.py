@@ -43,7 +43,7 @@ def test_the_error_falls_on_other_data_too():
     other = np.random.default_rng(5).random((400, 20))
     rms = []
     for passes in (WITHOUT, DEFAULT_PIPELINE):
-        compiled = sccc.compile(module, length=8, calibration=X, passes=passes)
+        compiled = sccc.compile(module, length=8, calibration=X, coverage=0.95, passes=passes)  # saturates: a bias
         rms.append(np.sqrt(np.mean((sccc.simulate(compiled, other).output - evaluate(module, other)) ** 2)))
     assert rms[1] < 0.9 * rms[0]
 
