@@ -7,20 +7,22 @@ them. The formulas know structures only (adders, comparators, population counts,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from sccc.cells import Arbiter, Comb, CountCell, Fsm, Memory, MultiplyAdd, SourceCell
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell
 from sccc.digits import signed_digits
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
 from sccc.neurons import Neuron, constant_streams, neuron
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import product_of
+from sccc.ops.arithmetic import PRODUCT_SUMS, product_of
 from sccc.ops.fixed import dot_weights
+from sccc.ops.geometry import Geometry, geometry_of
+from sccc.ops.images import pool_lanes
 from sccc.ops.source import source_lanes
 from sccc.schedule import schedule
 from sccc.sources import CounterSource, LfsrSource
@@ -64,6 +66,11 @@ class Cost:
             self.products + other.products,
         )
 
+    def times(self, number: float) -> Cost:
+        """The cost of `number` such parts."""
+        counts = (round(getattr(self, name) * number) for name in ("flipflops", "sources", "sngs", "products"))
+        return Cost(self.gates * number, *counts)
+
 
 def lane_bits(kind: Type) -> int:
     """Bits that hold one lane of a value."""
@@ -100,7 +107,11 @@ def op_cost(op: Operation) -> Cost:
     cell = REGISTRY[op.name].cell
     handler = _COSTS.get(type(cell))
     cost = handler(op) if handler else Cost()
-    if isinstance(op.result.type, Level) and op.name != "sc.input" and op.name != "sc.constant":
+    if (
+        isinstance(op.result.type, Level)
+        and not isinstance(cell, Gather)
+        and op.name not in ("sc.input", "sc.constant")
+    ):
         cost += Cost(flipflops=op.result.type.lanes * lane_bits(op.result.type))
     return cost
 
@@ -149,7 +160,7 @@ def _lane_gates(
 ) -> float:
     """Gates of an integer expression (and of others, sharing parts with it), all lanes; equal lanes are computed once."""
     names = [n for n in parameters if any(n in e.variables() for e in (expr, *others))]
-    rows = [np.broadcast_to(np.ravel(parameters[n]), (kind.lanes,)) for n in names]
+    rows = [np.broadcast_to(np.asarray(parameters[n]), kind.shape).reshape(-1) for n in names]
     lanes, counts = (
         np.unique(np.stack(rows, axis=1), axis=0, return_counts=True) if rows else (np.zeros((1, 0)), [kind.lanes])
     )
@@ -158,10 +169,17 @@ def _lane_gates(
         ranges = {n: (int(v), int(v)) for n, v in zip(names, lane, strict=True)}
         for name, value in operands.items():
             t = value.type
-            ranges[name] = (t.lo, t.hi) if isinstance(t, Count | Total) else (0, 1)
+            ranges[name] = _value_range(t)
         logic = _Logic(ranges, lane_bits(kind))
         total += int(count) * sum(logic.gates(e) for e in (expr, *others))
     return total
+
+
+def _value_range(kind: Type) -> tuple[int, int]:
+    """The smallest and largest number that a lane holds."""
+    if isinstance(kind, Level):
+        return kind.encoding.minimum_level(kind.bits), kind.encoding.maximum_level(kind.bits)
+    return (kind.lo, kind.hi) if isinstance(kind, Count | Total) else (0, 1)
 
 
 class _Logic:
@@ -269,15 +287,37 @@ def _count_cost(op: Operation) -> Cost:
         lanes = op.result.type.lanes * x.type.lanes
         return Cost(gates=lanes * (1 + FULL_ADDER), products=lanes)
     product, streams = product_of(op), constant_streams(w.op)
-    gates, products = 0.0, 0
-    for j in range(op.result.type.lanes):
-        each = neuron(product, streams, j)
-        seen: set[tuple[str, int, int]] = set()
-        for group in each.groups.values():
-            gates += popcount_gates(len(group)) + sum(_bit_gates(expr, lane, k, seen) for expr, lane, k in group)
-            products += len(group)
-        gates += _sum_gates(each)
+    total = Cost()
+    for output, taps, number in _neurons(geometry_of(op)):
+        total += _neuron_cost(neuron(product, streams.of_taps(output, taps), 0)).times(number)
+    return total
+
+
+def _neuron_cost(each: Neuron) -> Cost:
+    gates, products = _sum_gates(each), 0
+    seen: set[tuple[str, int, int]] = set()
+    for group in each.groups.values():
+        gates += popcount_gates(len(group)) + sum(_bit_gates(expr, lane, k, seen) for expr, lane, k in group)
+        products += len(group)
     return Cost(gates=gates, products=products)
+
+
+COUNTED_LANES = 1 << 21
+"""Lanes of neurons that are looked at one by one; of larger layers some outputs stand for all."""
+
+
+def _neurons(geometry: Geometry) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Different neurons: an output, its taps in the image, and how many there are like it."""
+    lanes = geometry.lanes() >= 0
+    for group in range(geometry.groups):
+        masks, numbers = np.unique(lanes[:, group], axis=0, return_counts=True)
+        size = geometry.groups * geometry.outputs * int(masks.sum())
+        step = min(geometry.outputs, max(1, size // COUNTED_LANES))
+        chosen = range(0, geometry.outputs, step)
+        for output in chosen:
+            for mask, number in zip(masks, numbers.tolist(), strict=True):
+                share = number * geometry.outputs / len(chosen)
+                yield group * geometry.outputs + output, np.flatnonzero(mask), share
 
 
 def _sum_gates(each: Neuron) -> float:
@@ -332,10 +372,28 @@ def _multiply_add_cost(op: Operation) -> Cost:
     x = op.operands[0].type
     assert op.result is not None and isinstance(x, Level)
     weights, width, signed = dot_weights(op), lane_bits(op.result.type), x.encoding is Encoding.SIGNED
-    # The bias adds as many bits to each output as come out of it.
-    bits = np.abs(signed_digits(weights)).sum(axis=(0, 2), dtype=np.int64) * (x.bits + signed)
-    gates = LOOKAHEAD_ADDER * float(bits.sum()) + (2 * x.bits * x.lanes if signed else 0)
-    return Cost(gates=gates, flipflops=op.result.type.lanes * width, products=int(np.count_nonzero(weights)))
+    geometry = geometry_of(op)
+    # The bias adds as many bits to each output as come out of it. At the edges of images lanes are missing.
+    positions = (geometry.lanes() >= 0).sum(axis=0)
+    digits, nonzero = (
+        float((geometry.weights(each).sum(axis=1) * positions).sum())
+        for each in (np.abs(signed_digits(weights)).sum(axis=0, dtype=np.int64), weights != 0)
+    )
+    gates = LOOKAHEAD_ADDER * digits * (x.bits + signed) + (2 * x.bits * x.lanes if signed else 0)
+    return Cost(gates=gates, flipflops=op.result.type.lanes * width, products=round(nonzero))
+
+
+def _fold_cost(op: Operation) -> Cost:
+    """A chain of two-input steps for each window; levels with a sign become integers first and levels again."""
+    cell, x = REGISTRY[op.name].cell, op.operands[0].type
+    assert isinstance(cell, Fold) and op.result is not None
+    steps = int((pool_lanes(op) >= 0).sum()) - op.result.type.lanes
+    kind = Total((), *_value_range(op.result.type))
+    operands = {name: Value(name, Total((), *_value_range(x))) for name in ("a", "b")}
+    if isinstance(x, Stream):
+        return Cost(gates=steps)
+    signed = HALF_ADDER * lane_bits(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
+    return Cost(gates=steps * _lane_gates(cell.result, {}, operands, kind) + signed)
 
 
 def _memory_cost(op: Operation) -> Cost:
@@ -375,6 +433,7 @@ _COSTS: dict[type, Callable[[Operation], Cost]] = {
     Fsm: _fsm_cost,
     Memory: _memory_cost,
     Arbiter: _arbiter_cost,
+    Fold: _fold_cost,
 }
 
 
@@ -407,15 +466,17 @@ def bill(module: Module) -> tuple[list[LayerCost], int]:
 
 def _encodings(ops: list[Operation]) -> str:
     for op in ops:
-        if op.name == "sc.dot":
+        if op.name in PRODUCT_SUMS:
             return " x ".join(v.type.encoding.value for v in op.operands if isinstance(v.type, Stream))
     return ""
 
 
 def _style(ops: list[Operation]) -> str:
     names = {op.name for op in ops}
-    if "fx.dot" in names:
+    if names & {"fx.dot", "fx.conv"}:
         return "fixed"
+    if not names & set(PRODUCT_SUMS):
+        return "levels"
     fsm = names & {"sc.btanh", "sc.sigmoid", "sc.relu"}
     return f"streaming ({next(iter(fsm)).removeprefix('sc.')})" if fsm else "accumulate"
 

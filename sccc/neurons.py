@@ -7,7 +7,7 @@ and the cost estimate counts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +28,11 @@ class ConstantStreams:
     index: np.ndarray
     constant_bits: np.ndarray
     signs: np.ndarray
+
+    def of_taps(self, output: int, taps: np.ndarray) -> ConstantStreams:
+        """Those of some lanes of one output, as of a neuron that has no others. Outputs are the first axis of the lanes."""
+        parts = {k: getattr(self, k) for k in ("index", "constant_bits", "signs")}
+        return replace(self, **{k: v.reshape(len(v), -1)[output, taps][None] for k, v in parts.items()})
 
 
 def constant_streams(sng: Operation) -> ConstantStreams:

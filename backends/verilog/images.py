@@ -6,7 +6,6 @@ Neurons that see no padding are one module per output; at the edges, where lanes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import sized
 from sccc.cells import Gather
 from sccc.ir import Operation, Value
-from sccc.neurons import ConstantStreams, neuron
+from sccc.neurons import neuron
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
 from sccc.ops.fixed import dot_weights
@@ -159,8 +158,7 @@ def emit_conv(emitter: LayerEmitter, op: Operation) -> None:
         for output in range(group * geometry.outputs, (group + 1) * geometry.outputs):
             key = (output, taps.tobytes())
             if key not in made:
-                part = _of_taps(streams, rows, output, taps)
-                each = neuron(product, part, 0)
+                each = neuron(product, streams.of_taps(output, taps), 0)
                 patch = Value("patch", Stream((len(taps),), x.type.encoding, x.type.length))
                 made[key] = emitter.modules.make(f"{emitter.name}_neuron_{output}_{len(taps)}")
                 origin = f"output {output} of {comment(op.origin) or emitter.name}, {len(taps)} lanes"
@@ -174,12 +172,6 @@ def emit_conv(emitter: LayerEmitter, op: Operation) -> None:
     name = emitter.signals[op.result] = emitter.wire(op.result)
     ordered = [counts[output, p] for output in range(rows) for p in range(geometry.positions)]
     emitter.lines.append(f"  assign {name} = {concatenation(ordered)};")
-
-
-def _of_taps(streams: ConstantStreams, rows: int, output: int, taps: np.ndarray) -> ConstantStreams:
-    """The constant streams of one output's taps, as those of a neuron that has no other lanes."""
-    parts = {k: getattr(streams, k).reshape(rows, -1)[output, taps][None] for k in ("index", "constant_bits", "signs")}
-    return replace(streams, **parts)
 
 
 def _patch(

@@ -376,7 +376,8 @@ class LayerEmitter:
         streams, bus = self.streams(stream.op, f"{stream.name}s")
         parameters[f"{operand}_sign"] = streams.signs
         lanes = [
-            f"{bus}[{k}]" if k >= 0 else f"1'b{b}" for k, b in zip(streams.index.flat, streams.constant_bits.flat, strict=True)
+            f"{bus}[{k}]" if k >= 0 else f"1'b{b}"
+            for k, b in zip(streams.index.flat, streams.constant_bits.flat, strict=True)
         ]
         name = self.wire(stream)
         self.signals[stream] = name

@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from sccc import __version__
+from sccc.backends.verilog.folded.netlist import emit_folded
+from sccc.backends.verilog.interface import Netlist, Observable, input_tables, level_of, port_bus
 from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
 from sccc.backends.verilog.names import Names, comment
+from sccc.dataflow import is_folded
 from sccc.diagnostics import SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.source import largest_of
 from sccc.schedule import Schedule, layer_ops, schedule
-from sccc.types import Count, Encoding, Level, Stream, Total
+from sccc.types import Count, Level, Stream, Total
 from sccc.verify import verify
 
 
-@dataclass(frozen=True)
-class Observable:
-    """A value of the IR as a signal of the netlist.
-
-    From hardware cycle `first` (0: `start` is high) it shows the value's window for `cycles` cycles, lanes packed in
-    `width` bits each.
-    """
-
-    value: Value
-    path: str
-    first: int
-    cycles: int
-    lanes: int
-    width: int
-
-    def __str__(self) -> str:
-        """The value's name in the IR, or that of the port."""
-        return f"%{self.value.name}" if "." in self.path else f"port {self.path}"
-
-
-@dataclass(frozen=True)
-class Netlist:
-    """Verilog text and what a testbench needs to know of it."""
-
-    text: str
-    top: str
-    input_value: Value
-    input_port: str
-    output_value: Value
-    output_port: str
-    schedule: Schedule
-    observables: tuple[Observable, ...]
-
-
 def emit_netlist(module: Module) -> Netlist:
-    """Emit a module as Verilog-2005. Raises SccError when it is not a verified chain of hardware ops."""
+    """Emit a module as Verilog-2005: folded when its sums of products say how, else everything at once.
+
+    Raises SccError when it is not a verified module of hardware ops.
+    """
     verify(module)
     _require_hardware(module)
+    if is_folded(module):
+        return emit_folded(module)
     own = [f"{wire}_{number}" for number in range(len(layer_ops(module))) for wire in ("go", "done", "follow", "layer")]
     names = Names(("clk", "rst", "start", "valid", "ready", "held", *own))
     top = names.make(module.name, module.name)
@@ -205,10 +175,10 @@ def _header(
         "clk      everything happens at its rising edge",
         "rst      synchronous, high for at least one cycle before the first start",
         f"start    high for one cycle; the next one may come {_cycles(plan.interval)} later, or whenever after that",
-        f"{input_port}  {_bus(x, largest_of(source))}",
-        f"         level = round({_level_of(source)} * 2**{x.bits}); hold from start for {_cycles(plan.hold)}",
+        f"{input_port}  {port_bus(x, largest_of(source))}",
+        f"         level = round({level_of(source)} * 2**{x.bits}); hold from start for {_cycles(plan.hold)}",
         f"valid    high for one cycle, {plan.latency} cycles after start",
-        f"{output_port}  {_bus(y)}; read it while valid is high",
+        f"{output_port}  {port_bus(y)}; read it while valid is high",
         f"         real units: value * {sink.attributes['scale']!r}"
         + (", then softmax (not in hardware)" if sink.attributes["post"] == "softmax" else ""),
         "",
@@ -217,7 +187,7 @@ def _header(
     for name, layer in layers.items():
         timing = plan.layers[name]
         lines.append(f"  {layer.name}  '{names.original.get(layer.name, name)}'  {timing.length}  {timing.go}")
-    lines += _input_tables(source)
+    lines += input_tables(source)
     changed = {
         legal: was
         for legal, was in names.original.items()
@@ -238,38 +208,3 @@ def _kind(plan: Schedule) -> str:
 
 def _cycles(number: int) -> str:
     return f"{number} cycle" + ("s" if number != 1 else "")
-
-
-def _level_of(source: Operation) -> str:
-    """How a real input x becomes an encoded number."""
-    scale, offset = (np.asarray(source.attributes[k]) for k in ("scale", "offset"))
-    shifted = (
-        "x" if offset.ndim == 0 and not offset else f"(x - {float(offset)!r})" if offset.ndim == 0 else "(x - offset)"
-    )
-    encoded = f"{shifted} / {float(scale)!r}" if scale.ndim == 0 else f"{shifted} / scale"
-    return f"({encoded} + 1) / 2" if source.attributes["encoding"] == "bipolar" else encoded
-
-
-def _input_tables(source: Operation) -> list[str]:
-    """Scale and offset of each input, where they differ."""
-    lines = []
-    for name in ("scale", "offset"):
-        values = np.asarray(source.attributes[name])
-        if values.ndim:
-            numbers = [f"{v:.9g}" for v in values.reshape(-1)]
-            rows = [" ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]
-            lines += ["", f"{name} of each input, lane 0 first:", *(f"  {row}" for row in rows)]
-    return lines
-
-
-def _bus(kind: object, largest: int = 0) -> str:
-    if isinstance(kind, Level):
-        form = "sign bit and magnitude" if kind.encoding is Encoding.SIGNED else "unsigned"
-        size = f"{kind.lanes} levels of {lane_width(kind)} bits"
-        return f"{size} ({kind.encoding.value}, {form}, 0 .. {largest or 1 << kind.bits}), lane 0 lowest"
-    if isinstance(kind, Total):
-        return (
-            f"{kind.lanes} two's complement integers of {lane_width(kind)} bits, {kind.lo} .. {kind.hi}, lane 0 lowest"
-        )
-    assert isinstance(kind, Stream | Count)
-    return f"{kind.lanes} lanes of {lane_width(kind)} bits each cycle"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sccc.backends.verilog.interface import Netlist, Observable
 from sccc.backends.verilog.layer import bus_width, sign_magnitude
 from sccc.backends.verilog.names import comment
-from sccc.backends.verilog.netlist import Netlist, Observable
 from sccc.types import Encoding, Level, Type
 
 REPORTED_MISMATCHES = 20

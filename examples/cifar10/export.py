@@ -1,7 +1,7 @@
 """Write VGG16, ResNet18 and MobileNetV2 for 32x32 images as ONNX. Needs torch (the CPU build: `pip install torch`).
 
-    python export.py -o FOLDER                   # the full networks: 59, 45 and 9 MB
-    python export.py --width 0.125 --shipped     # the narrow ones and images.npz beside this script, as they are shipped
+    python export.py -o FOLDER                     # the full networks: 59, 45 and 9 MB
+    python export.py --width 0.125 --shipped      # the narrow ones and images.npz beside this script, as they are shipped
 
 Nothing here is trained, since networks of this size take hours: convolutions are random (He et al., ICCV 2015), batch
 normalisation has the statistics of a forward pass over made-up images, so that activations neither vanish nor explode, and the
@@ -30,13 +30,14 @@ except ImportError:
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from networks import CLASSES, NETWORKS, BasicBlock, InvertedResidual
+from networks import CLASSES, NETWORKS
 
 HERE = Path(__file__).resolve().parent
 OPSET = 17
 FITTED = 320
 """Images that batch normalisation and classifier see."""
 SHIPPED = 8
+CALIBRATION = 40
 BATCH = 64
 
 
@@ -71,11 +72,8 @@ def build(name: str, width: float, seed: int) -> nn.Sequential:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0.5, 0.2)  # around 0, small errors would grow from layer to layer
+            nn.init.normal_(module.bias, 0.75, 0.2)  # around 0, small errors would grow from layer to layer
             module.momentum = None  # a plain average over the batches seen
-    for module in model.modules():
-        if isinstance(module, BasicBlock | InvertedResidual):
-            module.body[-1].weight.mul_(0.3)  # what is added to the shortcut is smaller than that, as after training
     x, y = make_images(FITTED, torch.Generator().manual_seed(seed))
     body, classifier = model[:-1], model[-1]
     assert isinstance(classifier, nn.Linear)
@@ -156,7 +154,9 @@ def main() -> None:
             f"{100 * right:.0f} % of {SHIPPED} images right"
         )
     if options.shipped:
-        np.savez_compressed(HERE / "images.npz", x=x.numpy(), y=y.numpy())
+        calibration, _ = make_images(CALIBRATION, torch.Generator().manual_seed(options.seed + 2))
+        levels = np.rint(calibration.numpy() * 255).astype(np.uint8)
+        np.savez_compressed(HERE / "images.npz", x=x.numpy(), y=y.numpy(), x_calib=levels)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ def counts_module(taps: int, minus: bool) -> str:
     difference = "ones_count - (minus_count << 1)" if minus else "ones_count"
     return "\n".join(
         [
-            f"// The counts of OUTPUTS times {taps} lanes" + (": ones, less twice those that are minus." if minus else "."),
+            f"// The counts of OUTPUTS times {taps} lanes"
+            + (": ones, less twice those that are minus." if minus else "."),
             f"module {counts_name(taps, minus)} #(",
             "  parameter OUTPUTS = 1",
             ") (",

@@ -205,7 +205,10 @@ def integer_op(text: EngineText, op: Operation, operands: Mapping[str, str], wid
             parameters[name.upper()] = f"{{{beat}{{{sized(int(value.reshape(-1)[0]), wide)}}}}}"
     connections = dict(operands)
     for name, table in ports.items():
-        connections[f"{name}_all"] = text.constants(name, table, wide, "total_valid && total_ready")
+        narrow = parameter_width({name: table})
+        word = text.constants(name, table, narrow, "total_valid && total_ready")
+        lanes = [f"{{{wide - narrow}{{{word}[{i * narrow + narrow - 1}]}}}}, {word}[{i * narrow} +: {narrow}]" for i in range(beat)]
+        connections[f"{name}_all"] = f"{{{', '.join(reversed(lanes))}}}"
     text.instance(module, f"{out}_lanes", parameters, {**connections, "result": out})
 
 
@@ -222,7 +225,9 @@ def pool_engine(text: EngineText, engine: PoolEngine) -> None:
     slot = line_buffer(text, engine.buffer, engine.walk, kind)
     numbers(text, "word", kind, beat, "number", wide)
     text.wire("folded", beat * wide)
-    pair = ", ".join(f"number[{i * wide} +: {wide}], folded_so_far[{i * wide} +: {wide}]" for i in reversed(range(beat)))
+    pair = ", ".join(
+        f"number[{i * wide} +: {wide}], folded_so_far[{i * wide} +: {wide}]" for i in reversed(range(beat))
+    )
     text.wire("folded_so_far", beat * wide)
     fold = text.use(cell_modules.module_name(op.name), cell_modules.fold_module(op.name))
     parameters = {"LANES": beat, "TAPS": 2, "IW": wide, "OW": wide}
@@ -254,7 +259,11 @@ def add_engine(text: EngineText, engine: AddEngine) -> None:
         text.wire(f"{prefix}_level", link_width(link))
         text.wire(f"{prefix}_there")
         ports = {f"in_{k}": f"{prefix}_{k}" for k in ("data", "valid", "ready")}
-        ports |= {"out_data": f"{prefix}_level", "out_valid": f"{prefix}_there", "out_ready": "total_valid && total_ready"}
+        ports |= {
+            "out_data": f"{prefix}_level",
+            "out_valid": f"{prefix}_there",
+            "out_ready": "total_valid && total_ready",
+        }
         parameters = {"W": link_width(link), "DEPTH": depth}
         text.clocked(text.use("sccc_fifo", library.FIFO), f"{prefix}_waiting", parameters, ports)
         numbers(text, f"{prefix}_level", kind, beat, f"{prefix}_number", wide)

@@ -51,9 +51,7 @@ def weight_words(engine: ProductEngine) -> np.ndarray:
         taps = weights.reshape(1, g.outputs, g.taps)[:, :, engine.order]
     else:
         taps = weights.reshape(g.groups, g.outputs, f.inner, -1).transpose(0, 1, 3, 2).reshape(g.groups, g.outputs, -1)
-    padded = np.zeros(
-        (f.group_blocks * f.groups, f.output_blocks * f.outputs, f.tap_blocks * f.taps), dtype=np.int32
-    )
+    padded = np.zeros((f.group_blocks * f.groups, f.output_blocks * f.outputs, f.tap_blocks * f.taps), dtype=np.int32)
     padded[: g.groups, : g.outputs, : g.taps] = taps
     split = padded.reshape(f.group_blocks, f.groups, f.output_blocks, f.outputs, f.tap_blocks, f.taps)
     return split.transpose(0, 2, 4, 1, 3, 5).reshape(f.windows, f.groups, f.outputs, f.taps)

@@ -84,7 +84,9 @@ def _weights(text: EngineText, words: int, width: int, content: str) -> None:
     text.lines.append("\n  // The weights of a window.")
     text.wire("weights", width)
     parameters = {"W": width, "DEPTH": words, "FILE": file}
-    text.clocked(text.use("sccc_weights", library.WEIGHTS), "weight_memory", parameters, {"go": "go", "word": "weights"})
+    text.clocked(
+        text.use("sccc_weights", library.WEIGHTS), "weight_memory", parameters, {"go": "go", "word": "weights"}
+    )
 
 
 def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, time_bits: int) -> int:
@@ -176,7 +178,14 @@ def _numbers(text: EngineText, engine: ProductEngine, x: Level) -> int:
     numbers(text, "taps", x, f.slots, "x_number", number_width(x))
     width = signed_width(0, f.taps * int(np.abs(words).max() or 1) << x.bits)
     text.wire("count", f.results * width)
-    parameters = {"GROUPS": f.groups, "OUTPUTS": f.outputs, "TAPS": f.taps, "XW": number_width(x), "WW": wide, "CW": width}
+    parameters = {
+        "GROUPS": f.groups,
+        "OUTPUTS": f.outputs,
+        "TAPS": f.taps,
+        "XW": number_width(x),
+        "WW": wide,
+        "CW": width,
+    }
     ports = {"x": "x_number", "w": "weights", "count": "count"}
     text.instance(text.use("sccc_multiply", library.MULTIPLY), "multipliers", parameters, ports)
     return width
@@ -199,7 +208,13 @@ def _totals(text: EngineText, engine: ProductEngine, width: int, count_bits: int
     text.wire("total", beat * width)
     text.wire("total_valid")
     text.wire("total_ready")
-    parameters = {"LANES": f.results, "W": width, "BEAT": beat, "BLOCKS": f.sending_blocks, "LAST": f.last_results // beat}
+    parameters = {
+        "LANES": f.results,
+        "W": width,
+        "BEAT": beat,
+        "BLOCKS": f.sending_blocks,
+        "LAST": f.last_results // beat,
+    }
     ports = {"finish": "finish", "totals": "following", "room": "room"}
     ports |= {"out_data": "total", "out_valid": "total_valid", "out_ready": "total_ready"}
     text.clocked(text.use("sccc_results", library.RESULTS), "results", parameters, ports)
