@@ -5,6 +5,7 @@ from sccc.passes import (
     choose_encoding,
     correct_bias,
     fold_constants,
+    fold_layers,
     fuse_layers,
     insert_gradient_counters,
     lower,
@@ -16,7 +17,7 @@ from sccc.passes.manager import PASSES, Pass, PassContext, parse_pipeline, run_p
 
 DEFAULT_PIPELINE = (
     "absorb-quantizers,fold-constants,fuse-layers,quantize,choose-encoding,"
-    "lower,share-sngs,map-activations,correct-bias"
+    "lower,share-sngs,map-activations,correct-bias,fold-layers"
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "choose_encoding",
     "correct_bias",
     "fold_constants",
+    "fold_layers",
     "fuse_layers",
     "insert_gradient_counters",
     "lower",

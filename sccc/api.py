@@ -82,6 +82,10 @@ def _traced(module: Module, x: np.ndarray, names: list[str]) -> dict[str, np.nda
 
 def emit(module: Module) -> str:
     """The module as Verilog-2005 text. Raises SccError when it is not all hardware."""
+    if module.ops_named("train.input"):
+        from sccc.backends.verilog.training import emit_training
+
+        return emit_training(module).text
     from sccc.backends.verilog import emit_netlist
 
     return emit_netlist(module).text

@@ -145,7 +145,7 @@ def _print(args: argparse.Namespace, result: dict[str, Any], *parts: Any) -> Non
 
 
 def _is_hardware(module: Module) -> bool:
-    return all(op.dialect != "nn" for op in module)
+    return all(op.dialect not in ("nn", "train") for op in module)
 
 
 def _require_hardware(module: Module) -> None:
@@ -153,6 +153,8 @@ def _require_hardware(module: Module) -> None:
     for op in module:
         if op.dialect == "nn":
             raise SccError(f"{op.name} is not hardware yet", op.place(), "run the whole pipeline, as in `sccc passes`")
+        if op.dialect == "train":
+            raise SccError("this network learns", op.place(), "train it with `sccc train`; `sccc compile` emits it")
 
 
 # -- compile ----------------------------------------------------------------------------------------------------------
@@ -294,6 +296,7 @@ def run_check(args: argparse.Namespace) -> int:
     inputs = _read(args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=limit))
     _calibrated(args, inputs)
     module = _compile(args, inputs)
+    _require_hardware(module)
     folder = _made_folder(args.keep) if args.keep else None
     with _progress("running the RTL in Icarus"):
         result = check(module, inputs.samples.x, folder=folder)

@@ -84,6 +84,14 @@ class Options:
         lo=0.0,
         hi=1.0,
     )
+    multipliers: int = option(
+        0,
+        "folded hardware: products of bits that work at once, in all, or in a layer; 0: as many as --cycles wants, else all",
+        lo=0,
+    )
+    cycles: int = option(
+        0, "folded hardware: cycles per inference that no layer may exceed; 0: see --multipliers", lo=0, per_layer=False
+    )
     input_range: float = option(
         0.0, "largest magnitude of the input; 0: from calibration data, else 1", lo=0.0, per_layer=False
     )

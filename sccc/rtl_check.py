@@ -1,29 +1,37 @@
-"""check: simulate the emitted RTL in Icarus and compare it, cycle by cycle, with the simulator."""
+"""check: simulate the emitted RTL in Icarus or Verilator and compare it, cycle by cycle, with the simulator.
+
+Of folded netlists every transfer of every engine is compared, and when it happens.
+"""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sccc.backends.simulator import simulate
-from sccc.backends.verilog import Netlist, emit_netlist
+from sccc.backends.verilog import FoldedNetlist, Netlist, emit_netlist
+from sccc.backends.verilog.folded.testbench import emit_folded_testbench
 from sccc.backends.verilog.icarus import require_icarus, run_icarus
 from sccc.backends.verilog.testbench import Testbench, emit_testbench, unpack_word
-from sccc.diagnostics import InternalError
+from sccc.backends.verilog.verilator import require_verilator, run_verilator
+from sccc.diagnostics import InternalError, SccError, nearest
 from sccc.ir import Module
 from sccc.ops.source import input_levels
+
+SIMULATORS = ("icarus", "verilator")
 
 
 @dataclass(frozen=True)
 class Mismatch:
     """Where RTL and simulator first differ.
 
-    op: its result's name, or "port NAME", or "valid"; sample, lane, cycle of the window, and both values.
+    op: its result's name, or "port NAME", "valid", "done", or "time of NAME"; sample, lane, cycle of the window (of folded netlists:
+    number of the transfer), and both values.
     """
 
     op: str
@@ -35,7 +43,8 @@ class Mismatch:
 
     def __str__(self) -> str:
         rtl = "x" if self.rtl is None else self.rtl
-        where = self.op if self.op == "valid" or self.op.startswith("port ") else f"%{self.op}"
+        plain = self.op in ("valid", "done") or self.op.startswith(("port ", "time of "))
+        where = self.op if plain else f"%{self.op}"
         return (
             f"{where}, lane {self.lane}, sample {self.sample}, cycle {self.cycle}: "
             f"RTL {rtl}, simulator {self.simulator}"
@@ -53,38 +62,65 @@ class CheckResult:
     first: Mismatch | None
 
 
-def testbench(module: Module, x: np.ndarray, stem: str, netlist: Netlist | None = None) -> tuple[Netlist, Testbench]:
-    """The netlist and a self-checking testbench that expects what the simulator computes for x [samples, *input shape]."""
+def testbench(
+    module: Module, x: np.ndarray, stem: str, netlist: Netlist | None = None, stalled: bool = False
+) -> tuple[Netlist, Testbench]:
+    """The netlist and a self-checking testbench that expects what the simulator computes for x [samples, *input shape].
+
+    stalled: inputs of a folded netlist are missing in about half of the cycles.
+    """
     netlist = netlist or emit_netlist(module)
-    wanted = [seen.value.name for seen in netlist.observables]
-    result = simulate(module, x, trace=wanted)
     (source,) = module.inputs
     levels = input_levels(source, np.asarray(x, dtype=np.float64).reshape(len(x), *source.attributes["shape"]))
-    return netlist, emit_testbench(netlist, stem, levels.reshape(len(x), -1), result.trace)
+    levels = levels.reshape(len(x), -1)
+    if isinstance(netlist, FoldedNetlist):
+        wanted = [*(watch.value.name for watch in netlist.watches), netlist.output_value.name]
+        trace = simulate(module, x, trace=wanted).trace
+        return netlist, emit_folded_testbench(netlist, stem, levels, trace, stalled)
+    trace = simulate(module, x, trace=[seen.value.name for seen in netlist.observables]).trace
+    return netlist, emit_testbench(netlist, stem, levels, trace)
+
+
+def require_simulator(simulator: str) -> None:
+    """Raises SccError when there is no such simulator, or it is not installed."""
+    if simulator not in SIMULATORS:
+        raise SccError(f"unknown simulator '{simulator}'", advice=nearest(simulator, SIMULATORS))
+    (require_icarus if simulator == "icarus" else require_verilator)()
 
 
 def check(
-    module: Module, x: np.ndarray, *, folder: Path | None = None, alter: Callable[[str], str] | None = None
+    module: Module,
+    x: np.ndarray,
+    *,
+    folder: Path | None = None,
+    alter: Callable[[str], str] | None = None,
+    simulator: str = "icarus",
+    netlist: Netlist | None = None,
+    stalled: bool = False,
 ) -> CheckResult:
     """Compare RTL and simulator on x [samples, *input shape], real units.
 
-    Files stay in `folder` when one is given. `alter` may change the netlist's text before it is run: that is how tests plant
-    faults. Raises SccError when Icarus is missing.
+    Files stay in `folder` when one is given. `alter` may change the netlist's text before it is run, and `netlist` be one that was
+    changed: that is how tests plant faults. simulator: icarus, or verilator for what is large. stalled: see `testbench`. Raises
+    SccError when the simulator is missing.
     """
-    require_icarus()
-    netlist, bench = testbench(module, x, "tb")
+    require_simulator(simulator)
+    netlist, bench = testbench(module, x, "tb", netlist, stalled)
     with tempfile.TemporaryDirectory(prefix="sccc_check_") as temporary:
         place = folder or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         text = alter(netlist.text) if alter else netlist.text
-        (place / "net.v").write_text(text, encoding="ascii")
-        for name, content in bench.files.items():
+        for name, content in {"net.v": text, **netlist.files, **bench.files}.items():
             (place / name).write_text(content, encoding="ascii")
-        output = run_icarus(place, [bench.main, "net.v"])
+        sources = [bench.main, "net.v"]
+        if simulator == "icarus":
+            output = run_icarus(place, sources)
+        else:
+            output = run_verilator(place, sources, f"{netlist.top}_tb")
     return _read(output, netlist, len(x), bench.cycles)
 
 
-_DONE = re.compile(r"^DONE compared (\d+) mismatches (\d+)$", re.MULTILINE)
+_DONE = re.compile(r"^DONE compared (\d+) mismatches (\d+)(?: cycles (\d+))?$", re.MULTILINE)
 _MISMATCH = re.compile(r"^MISMATCH (\w+) sample (\d+) cycle (\d+) got (\w+) expected (\w+)$", re.MULTILINE)
 
 
@@ -96,13 +132,33 @@ def _read(output: str, netlist: Netlist, samples: int, cycles: int) -> CheckResu
     found = _MISMATCH.search(output)
     if found is not None:
         first = _locate(netlist, *found.groups())
-    return CheckResult(samples, cycles, int(done[1]), int(done[2]), first)
+    return CheckResult(samples, int(done[3] or cycles), int(done[1]), int(done[2]), first)
 
 
 def _locate(netlist: Netlist, which: str, sample: str, cycle: str, got: str, expected: str) -> Mismatch:
-    if which == "valid":
-        return Mismatch("valid", 0, 0, int(cycle), int(got) if got.isdigit() else None, int(expected))
+    if which in ("valid", "done"):
+        return Mismatch(which, int(sample), 0, int(cycle), int(got) if got.isdigit() else None, int(expected))
+    if isinstance(netlist, FoldedNetlist):
+        return _locate_transfer(netlist, which, int(sample), int(cycle), got, expected)
     seen = netlist.observables[int(which)]
     rtl, simulator = unpack_word(got, seen.value.type), unpack_word(expected, seen.value.type)
     lane = next(i for i, (a, b) in enumerate(zip(rtl, simulator, strict=True)) if a != b)
     return Mismatch(str(seen).lstrip("%"), int(sample), lane, int(cycle), rtl[lane][1], simulator[lane][1])
+
+
+def _locate_transfer(
+    netlist: FoldedNetlist, which: str, sample: int, number: int, got: str, expected: str
+) -> Mismatch:
+    """What differs in a folded netlist: a lane of the output or of a transfer, or the time of a transfer."""
+    if which.startswith("time_"):
+        watch = netlist.watches[int(which.removeprefix("time_"))]
+        return Mismatch(f"time of %{watch.value.name}", sample, 0, number, int(got), int(expected))
+    if which == "output":
+        name, kind, order = f"port {netlist.output_port}", netlist.output_value.type, np.arange(len(got))
+    else:
+        watch = netlist.watches[int(which)]
+        name, order = watch.value.name, watch.order[number * watch.beat :]
+        kind = replace(watch.value.type, shape=(watch.beat,))
+    rtl, simulator = unpack_word(got, kind), unpack_word(expected, kind)
+    lane = next(i for i, (a, b) in enumerate(zip(rtl, simulator, strict=True)) if a != b)
+    return Mismatch(name, sample, int(order[lane]), number, rtl[lane][1], simulator[lane][1])

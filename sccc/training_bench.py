@@ -6,6 +6,7 @@ A tile of each update array is synthesised (sccc.backends.synthesis.training); a
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def network(sizes: Sequence[int]) -> Module:
     """A dense network of these sizes, tanh between the layers, weights zero."""
     module = Module("network")
     value = module.append("nn.input", [], {"shape": [sizes[0]], "name": "x"}, result="x", type=Real((sizes[0],))).result
-    for number, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for number, (n, m) in enumerate(itertools.pairwise(sizes), start=1):
         function = "tanh" if number < len(sizes) - 1 else "identity"
         assert value is not None
         attributes = {"weight": np.zeros((m, n)), "bias": np.zeros(m), "function": function}
@@ -153,7 +154,7 @@ def _synthetic(sizes: Sequence[int]) -> Activity:
     """Without data: a fifth of the inputs is not zero (MNIST's share), hidden values are uniform, errors Laplacian of scale 1 %."""
     random = np.random.default_rng(1)
     found = []
-    for number, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (n, m) in enumerate(itertools.pairwise(sizes)):
         shape = (CYCLES * RUNS, n)
         x = (
             random.integers(-256, 257, shape)
@@ -179,7 +180,7 @@ def _designs(
     found = []
     for name, tile in zip(("SC-GDC", "fixed point"), mapped, strict=True):
         area = energy = 0.0
-        for (n, m), (x, delta) in zip(zip(sizes, sizes[1:], strict=False), activity, strict=True):
+        for (n, m), (x, delta) in zip(itertools.pairwise(sizes), activity, strict=True):
             share = _shares(args, n, m)
             area += sum(tile.figures.area[part] * share[part] for part in tile.figures.area)
             energy += sum(pj * share[part] for part, pj in _energy(args, tile, x, delta).items())
@@ -252,7 +253,7 @@ def _report(args: argparse.Namespace, sizes: Sequence[int], designs: list[Design
     found = [ratios(designs[0], designs[1]), ratios(designs[2], designs[1])]
     result = {
         "layers": list(sizes),
-        "weights": sum(m * (n + 1) for n, m in zip(sizes, sizes[1:], strict=False)),
+        "weights": sum(m * (n + 1) for n, m in itertools.pairwise(sizes)),
         "tile": [args.rows, args.columns],
         "activity": "samples after the first epoch" if trained else "synthetic",
         "updates": updates,

@@ -1,21 +1,36 @@
-"""Transient faults: every bit of a dot product's operand streams flips with a given probability.
+"""Transient faults: bits that flip, with a given probability or at given sites.
 
-A lane of N cycles is toggled a Poisson number of times, mean -N ln(1 - 2p) / 2, at cycles drawn uniformly with
+| kind | what flips | lanes of a draw | cycles |
+|---|---|---|---|
+| operand | a bit of an operand stream where a dot product reads it; of fixed point, a bit of the number that it reads | x: [n], w: [m, n]; numbers: [n, bits] | N; 1 |
+| product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, n] | N |
+| state | a bit of a register that sums or of a state machine, in the cycle in which it takes what a cycle of the window made of it | [m, bits] | N; 1 |
+
+By rate, a lane of N cycles is toggled a Poisson number of times, mean -N ln(1 - 2p) / 2, at cycles drawn uniformly with
 repetition. Each bit's number of toggles is then an independent Poisson variable, and the probability that it is odd is
 exactly p. The work is proportional to the number of flips. For p = 1/2, where that mean is infinite, the streams are
 XORed with random bits.
 
 Every (seed, sample, operation, operand) has its own Philox sequence (Salmon et al., SC 2011), so that a result depends
-neither on the batch that a sample is computed in, nor on the engine.
+neither on the batch that a sample is computed in, nor on the engine, nor on what else flips.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+
+KINDS = ("operand", "product", "state")
+
+X, W, PRODUCT, STATE = range(4)
+"""What flips at an operation: one of its operands, its products, or its register."""
+
+KIND_OF = ("operand", "operand", "product", "state")
+
+ALL_SAMPLES = -1
 
 POSITIONS_PER_DRAW = 1 << 21
 """Bits of a tensor whose toggles are drawn at once: bounds the memory. Part of what a seed means."""
@@ -40,13 +55,30 @@ class Mask:
 
 @dataclass(frozen=True)
 class FlipSource:
-    """Flips with probability `rate`, for the data of one run."""
+    """Flips of some kinds with probability `rate`, for the data of one run, and flips at sites.
+
+    sites: (sample or ALL_SAMPLES, number of the operation, X, W, PRODUCT or STATE) -> the (lane, cycle) that flip there.
+    """
 
     rate: float
     seed: int
+    kinds: tuple[str, ...] = ("operand",)
+    sites: Mapping[tuple[int, int, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+    def touches(self, op: int, *operands: int) -> bool:
+        """Whether anything may flip at these places of an operation."""
+        by_rate = self.rate > 0 and any(KIND_OF[operand] in self.kinds for operand in operands)
+        return by_rate or any(number == op and operand in operands for _, number, operand in self.sites)
 
     def draw(self, sample: int, op: int, operand: int, lanes: int, length: int) -> Iterator[Toggles | Mask]:
         """The flips of one operand's lanes (flat) for one sample, in pieces."""
+        if self.rate > 0 and KIND_OF[operand] in self.kinds:
+            yield from self._by_rate(sample, op, operand, lanes, length)
+        for each in (ALL_SAMPLES, sample):
+            for lane, cycle in self.sites.get((each, op, operand), ()):
+                yield Toggles(lane, np.ones(1, np.int64), np.array([cycle], np.uint32))
+
+    def _by_rate(self, sample: int, op: int, operand: int, lanes: int, length: int) -> Iterator[Toggles | Mask]:
         rng = _generator(self.seed, sample, op, operand)
         piece = max(1, POSITIONS_PER_DRAW // length)
         for first in range(0, lanes, piece):
@@ -101,3 +133,31 @@ def flip_packed(packed: np.ndarray, length: int, flips: Iterator[Toggles | Mask]
         else:
             layout_kernels.toggle(flipped[piece.first :], piece.counts, piece.cycles)
     return flipped
+
+
+def flip_positions(flips: Iterable[Toggles | Mask], length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Lanes and cycles of the bits that differ after the flips; toggles of one bit cancel in pairs, within a piece."""
+    for piece in flips:
+        if isinstance(piece, Mask):
+            lane, cycle = np.nonzero(np.unpackbits(piece.packed, axis=1, count=length, bitorder="little"))
+            yield lane + piece.first, cycle
+        else:
+            lane = np.repeat(np.arange(len(piece.counts)) + piece.first, piece.counts)
+            place, times = np.unique(lane * length + piece.cycles, return_counts=True)
+            lane, cycle = np.divmod(place[times % 2 == 1], length)
+            yield lane, cycle
+
+
+def flipped_bits_of_words(flips: Iterable[Toggles | Mask], lanes: int, width: int, cycles: int) -> np.ndarray:
+    """Masks int64 [lanes, cycles] to XOR words of `width` bits with: bit b of a lane is lane `lane * width + b` of the draw."""
+    masks = np.zeros((lanes, cycles), dtype=np.int64)
+    for place, cycle in flip_positions(flips, cycles):
+        lane, bit = np.divmod(place, width)
+        np.bitwise_xor.at(masks, (lane, cycle), np.int64(1) << bit)
+    return masks
+
+
+def wrapped(values: np.ndarray, width: int) -> np.ndarray:
+    """The numbers that registers of `width` bits hold, two's complement."""
+    half = 1 << (width - 1)
+    return np.asarray(((values + half) & ((1 << width) - 1)) - half)

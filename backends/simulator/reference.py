@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sccc.cells import Fsm, Product
+from sccc.cells import Fsm, Product, Race
 from sccc.expr import Expr
 from sccc.ops.geometry import Geometry
 from sccc.types import Encoding
@@ -106,23 +106,46 @@ def run_fsm(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Walk state machines over counts [samples, *lanes, cycles]: output bits (same shape, uint8), last states.
 
-    `parameters` are integers that broadcast to the lanes. `disturb(cycle, states)` may return other states before each
-    cycle.
+    `parameters` are integers that broadcast to the lanes. `disturb(cycle, states)` may return other states for those that a
+    cycle has led to; the output bit of that cycle, where it is read off the state, already shows them.
     """
     cycles = counts.shape[-1]
     env: dict[str, np.ndarray] = {k: np.asarray(v, dtype=np.int64) for k, v in parameters.items()}
     state = np.broadcast_to(np.asarray(fsm.initial.evaluate(env), dtype=np.int64), counts.shape[:-1])
     bits = np.zeros(counts.shape, dtype=np.uint8)
     for t in range(cycles):
-        if disturb is not None:
-            state = disturb(t, state)
         env["state"], env["count"] = state, counts[..., t]
         env["step"] = np.asarray(fsm.step.evaluate(env))
         state = np.asarray(fsm.next.evaluate(env))
+        if disturb is not None:
+            state = disturb(t, state)
         if fsm.out is not None:
             env["state"] = state
             bits[..., t] = fsm.out.evaluate(env)
     return bits, state
+
+
+def race(cell: Race, counts: np.ndarray, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums int64 [samples, *lanes] of counts [samples, *lanes, cycles] where they stop, and how long each window was.
+
+    A sample that stops when t cycles have been summed takes one more, in which its lead is seen.
+    """
+    cycles = counts.shape[-1]
+    env: dict[str, np.ndarray] = {k: np.asarray(v, dtype=np.int64) for k, v in parameters.items()}
+    state = np.broadcast_to(np.asarray(cell.sum.initial.evaluate(env), dtype=np.int64), counts.shape[:-1])
+    taken = np.full(len(counts), cycles, dtype=np.int64)
+    going = np.ones(len(counts), dtype=bool)
+    for t in range(cycles):
+        top = np.partition(state.reshape(len(state), -1), -2, axis=1)
+        safe = np.asarray(cell.safe.evaluate({**env, "lead": top[:, -1] - top[:, -2], "cycle": np.int64(t)}))
+        stopping = going & safe.astype(bool)
+        taken[stopping] = t + 1
+        going = going & ~stopping
+        env["state"], env["count"] = state, counts[..., t]
+        env["step"] = np.asarray(cell.sum.step.evaluate(env))
+        following = np.asarray(cell.sum.next.evaluate(env))
+        state = np.where(going.reshape(-1, *(1,) * (state.ndim - 1)), following, state)
+    return state, taken
 
 
 def select_from(table: np.ndarray, first: int, address: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def emit_folded_testbench(
         pause="noise[0]" if stalled else "1'b0",
         watches="\n".join(watches),
         compared=" + ".join(["compared", *(f"watch_{k}.compared" for k in every)]),
-        mismatches=" + ".join(["mismatches", *(f"watch_{k}.mismatches + watch_{k}.missing(0)" for k in every)]),
+        mismatches=" + ".join(["mismatches", *(f"watch_{k}.mismatches + watch_{k}.missing" for k in every)]),
     )
     return Testbench(files, f"{stem}.v", limit)
 
@@ -204,11 +204,8 @@ module {top}_watch #(
     reported = 0;
   end
 
-  // Lanes that have not come, or came too often; the argument is not used.
-  function integer missing;
-    input integer unused;
-    missing = (at < SAMPLES * BEATS ? SAMPLES * BEATS - at : at - SAMPLES * BEATS) * BEAT;
-  endfunction
+  // Lanes that have not come, or came too often.
+  wire signed [31:0] missing = (at < SAMPLES * BEATS ? SAMPLES * BEATS - at : at - SAMPLES * BEATS) * BEAT;
 
   always @(negedge clk) begin
     if (cycle >= 0 && happens === 1'b1) begin
