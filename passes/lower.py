@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sccc.config import Options
 from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
@@ -32,7 +33,7 @@ class Lower(Pass):
 
     def run(self, module: Module, context: PassContext) -> Module:
         _check_decided(module)
-        low = _Lowering(module)
+        low = _Lowering(module, context.config.options)
         for op in module:
             _HANDLERS[op.name](low, op)
         low.lowered.erase_dead()
@@ -54,10 +55,12 @@ def _check_decided(module: Module) -> None:
 class _Lowering:
     """The module under way: what has become of each value, and which levels each class of values (forms) takes."""
 
-    def __init__(self, module: Module) -> None:
-        self.module, self.forms = module, Forms(module)
+    def __init__(self, module: Module, options: Options) -> None:
+        self.module, self.options, self.forms = module, options, Forms(module)
         self.lowered = Module(module.name, reference=module.clone())
         self.values: dict[Value, Value] = {}
+        self.input_scale = 1.0
+        """Of the input's levels, after the standardisation that they do."""
         self.pending: dict[Value, list[tuple[str, dict[str, Any]]]] = {}
         """Ops that wait for a value's streams: pooling by OR, and what reshapes its result."""
         self.units: dict[Value, float] = {}
@@ -84,14 +87,10 @@ class _Lowering:
         if maker.name == "nn.avg_pool":
             source = self.values[maker.operands[0]]
             assert isinstance(source.type, Level) and source.op is not None
-            scale = max(_scale_of(self.values[m.operands[0]]) for m in kind.makers)
+            scale = max(self.scale_of(self.values[m.operands[0]]) for m in kind.makers)
             return Form(scale, source.type.encoding.value, source.type.bits, 0)
         if maker.name in ("nn.input", "nn.affine"):
-            raise SccError(
-                "the network's input is averaged or added before any layer multiplies it",
-                maker.place(),
-                "let a Conv or Gemm come first (an average of the input is a Conv with equal weights)",
-            )
+            return self._input_form()
         a: dict[str, Any] = maker.attributes
         encoding = (
             Encoding.SIGNED if any(m.attributes.get("out_signed", False) for m in kind.makers) else Encoding.UNIPOLAR
@@ -102,15 +101,35 @@ class _Lowering:
         bits = a.get("weight_bits", a["bits"]) + (encoding is Encoding.UNIPOLAR) * ("weight_bits" in a)
         return Form(float(a["out_scale"]), encoding.value, bits, number_range(Level((), encoding, bits))[1])
 
+    def scale_of(self, levels: Value) -> float:
+        """The real number that an encoded 1.0 of levels of the lowered module stands for."""
+        op = levels.op
+        while op is not None and op.name not in ("sc.activate", "sc.input"):
+            op = op.operands[0].op
+        assert op is not None
+        return float(np.max(op.attributes["out_scale"])) if op.name == "sc.activate" else self.input_scale
+
+    def _input_form(self) -> Form:
+        """The form of an input that is pooled or added before any layer multiplies it."""
+        a, options = self.module.inputs[0].attributes, self.options
+        encoding = Encoding.SIGNED if a["out_signed"] else Encoding.UNIPOLAR
+        bits = options.fraction_bits(a["out_signed"])
+        largest = number_range(Level((), encoding, bits))[1] if options.style == "fixed" else 0
+        return Form(a["out_scale"], encoding.value, bits, largest)
+
     def layer_of(self, op: Operation) -> str:
         """The layer whose module an op between layers is put into: the next one, or the one before where none follows."""
+        before = str(self.values[op.operands[0]].op.attributes.get("layer", ""))  # type: ignore[union-attr]
+        return self._next_layer(op) or before
+
+    def _next_layer(self, op: Operation) -> str:
         assert op.result is not None
         for reader in self.module.uses()[op.result]:
             if reader.result is not None and reader.name in (*LAYERS, "nn.avg_pool", "nn.max_pool"):
                 return reader.result.name
-            if reader.result is not None and reader.name in TRANSPARENT:
-                return self.layer_of(reader)
-        return str(self.values[op.operands[0]].op.attributes.get("layer", ""))  # type: ignore[union-attr]
+            if reader.result is not None and reader.name in TRANSPARENT and (found := self._next_layer(reader)):
+                return found
+        return ""
 
     def add(self, op: Operation, made: str, operands: list[Value], wish: str, /, **attributes: Any) -> Value:
         """Append an op `made` that belongs to `op`."""
@@ -137,20 +156,12 @@ def _reader_form(op: Operation) -> Form:
     return Form(scale, a["x_encoding"], a["bits"], _largest(a))
 
 
-def _scale_of(levels: Value) -> float:
-    """The real number that an encoded 1.0 of levels of the lowered module stands for."""
-    op = levels.op
-    while op is not None and op.name not in ("sc.activate", "sc.input"):
-        op = op.operands[0].op
-    assert op is not None
-    return float(np.max(op.attributes["out_scale" if op.name == "sc.activate" else "scale"]))
-
-
 def _input(low: _Lowering, op: Operation) -> None:
     assert op.result is not None
     kind = low.forms.input_class(low.module)
     form = low.form(kind)
-    in_scale = kind.readers[0].attributes["in_scale"]
+    in_scale = kind.readers[0].attributes["in_scale"] if kind.readers else form.scale
+    low.input_scale = float(np.max(in_scale))
     # A network of dense layers alone takes a vector, whatever the ONNX input's shape.
     flat = not low.module.ops_named(
         "nn.conv_layer", "nn.add_layer", "nn.avg_pool", *(set(TRANSPARENT) - {"nn.reshape"})
@@ -205,7 +216,7 @@ def _layout(low: _Lowering, op: Operation) -> None:
     if op.name == "nn.pad":
         kind = operands[0].type
         assert isinstance(kind, Level)
-        attributes["level"] = int(kind.encoding.encode(op.attributes["value"] / _scale_of(operands[0]), kind.bits))
+        attributes["level"] = int(kind.encoding.encode(op.attributes["value"] / low.scale_of(operands[0]), kind.bits))
     low.values[op.result] = low.add(op, name, operands, op.result.name, **attributes, layer=low.layer_of(op))
 
 
@@ -230,11 +241,11 @@ def _avg_pool(low: _Lowering, op: Operation) -> None:
     attributes = {k: op.attributes[k] for k in WINDOW_ATTRIBUTES}
     if op.attributes["pooling"] == "streams":
         total = _ones_under_window(low, op, x, window, attributes)
-        units = np.asarray(_scale_of(x) / divisor)
+        units = np.asarray(low.scale_of(x) / divisor)
     else:
         attributes["kernel"] = op.attributes["kernel"]
         total = low.add(op, "sc.sum_pool", [x], f"{name}_total", **attributes, layer=name)
-        units = np.asarray(_scale_of(x) / (1 << x.type.bits) / divisor)
+        units = np.asarray(low.scale_of(x) / (1 << x.type.bits) / divisor)
     same = bool(np.all(units == units.flat[0]))
     unit = float(units.flat[0]) if same else np.broadcast_to(units, total.type.shape).copy()
     _finish(low, op, total, unit, {"function": "identity"}, x.type.bits)
@@ -260,7 +271,7 @@ def _add_layer(low: _Lowering, op: Operation) -> None:
     a: dict[str, Any] = op.attributes
     name = op.result.name
     x, y = (low.values[v] for v in op.operands)
-    units = [_scale_of(v) / (1 << v.type.bits) for v in (x, y)]  # type: ignore[attr-defined]
+    units = [low.scale_of(v) / (1 << v.type.bits) for v in (x, y)]  # type: ignore[attr-defined]
     unit = min(units) if min(units) == max(units) else max(units) / ((1 << ADD_BITS) - 1)
     if a["alone"]:
         unit, window = units[0], {"kernel": [1, 1], **{k: v.default for k, v in WINDOW_ATTRIBUTES.items()}}
@@ -401,7 +412,7 @@ def _output(low: _Lowering, op: Operation) -> None:
     assert maker is not None
     scale = 1.0
     if isinstance(result.type, Level):
-        scale = _scale_of(result)
+        scale = low.scale_of(result)
     elif maker.name != "sc.argmax":
         while maker is not None and maker.result not in low.units and maker.operands:
             maker = maker.operands[0].op

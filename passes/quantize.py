@@ -87,7 +87,8 @@ class _Ranges:
         (source,) = module.inputs
         affine = next(iter(module.ops_named("nn.affine")), source)
         assert affine.result is not None
-        self.put(affine.result, *_input_range(affine, context, self.seen))
+        self.input_range = _input_range(affine, context, self.seen)
+        self.put(affine.result, *self.input_range)
 
     def put(self, value: Value, scale: float, signed: bool) -> None:
         """A value that is made; where several of one class are, the widest counts."""
@@ -116,7 +117,9 @@ class _Ranges:
         return bool(self.forms[value].ends)
 
     def write(self, module: Module, context: PassContext) -> None:
-        """Tell every layer the scales of what it reads and makes."""
+        """Tell every layer, and the input, the scales of what it reads and makes."""
+        for op in module.inputs:
+            op.attributes["out_scale"], op.attributes["out_signed"] = self.input_range
         for op in module.ops_named(*LAYERS):
             assert op.result is not None
             a: dict[str, Any] = op.attributes
@@ -204,6 +207,8 @@ def _input_range(op: Operation, context: PassContext, seen: dict[Value, np.ndarr
                 f"no calibration data: standardised inputs are taken to lie within +-{STANDARD_RANGE:g}"
             )
         values = np.abs(seen[op.result]) if op.result in seen else np.array([STANDARD_RANGE])
+        if len(op.result.type.shape) == 3:  # pixels, which have no outliers
+            return given or float(values.max()) or 1.0, True
         return given or float(np.quantile(values, STANDARD_COVERAGE)) or 1.0, True
     if op.result in seen:
         largest = float(np.abs(seen[op.result]).max()) or 1.0

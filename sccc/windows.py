@@ -84,8 +84,13 @@ class Window:
 
     def covered(self, height: int, width: int) -> np.ndarray:
         """How many taps see the image and not its padding, [output rows, output columns]."""
-        rows, columns = (np.sum(list(part.views(np.ones((height, width)))), axis=0) for part in self.along_axes())
-        return np.multiply.outer(rows[:, 0], columns[0])
+        counts = []
+        for axis, (size, outputs) in enumerate(zip((height, width), self.output(height, width), strict=True)):
+            begin = np.arange(outputs) * self.strides[axis] - self.pads[axis]
+            first = np.maximum(-(begin // self.dilations[axis]), 0)
+            last = np.minimum((size - 1 - begin) // self.dilations[axis], self.kernel[axis] - 1)
+            counts.append(np.maximum(last - first + 1, 0))
+        return np.multiply.outer(*counts)
 
     def along_axes(self) -> tuple[Window, Window]:
         """The window as one along rows and one along columns: sums and maxima can be taken one after the other."""

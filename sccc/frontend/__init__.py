@@ -13,6 +13,7 @@
 | `joining`, `shaping`, `resizing`, `passing`, `quantization`, `endings` | one handler per op type that does not |
 | `folding` | nodes that read constants only are computed here and now |
 | `graph` | the walk over the nodes, which collects every problem |
+| `inference` | stand-ins for the results of a node that was refused |
 | `advice` | what to do about an op type that is not supported |
 """
 

@@ -27,8 +27,6 @@ from sccc.frontend.handlers import Context
 from sccc.frontend.layout import show
 from sccc.frontend.names import identifier, shown
 from sccc.frontend.passing import type_name
-from sccc.ir import Value
-from sccc.types import Real
 
 LOG = logging.getLogger(__name__)
 ENDED = (Ending.ARGMAX, Ending.BINARY)
@@ -148,44 +146,6 @@ def _input_dims(value: onnx.ValueInfoProto, place: Location) -> tuple[Dims, int 
         )
     batch = dynamic[0] if dynamic else 0 if len(sizes) > 1 else None
     return tuple(BATCH if axis == batch else size or 1 for axis, size in enumerate(sizes)), batch
-
-
-class InferredShapes:
-    """What onnx infers of the shapes, run when first asked: it lets the check go on behind a node that was refused."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.types: Mapping[str, onnx.TypeProto.Tensor] | None = None
-
-    def binding(self, name: str, context: Context) -> Binding:
-        """A stand-in for the value: a tensor of the inferred shape, or Unknown."""
-        if self.types is None:
-            self.types = self._infer()
-        tensor = self.types.get(name)
-        if tensor is None or not tensor.HasField("shape"):
-            return Unknown()
-        sizes = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-        dynamic = [axis for axis, size in enumerate(sizes) if size is None]
-        if context.batch_size and sizes[:1] == [context.batch_size]:
-            dynamic = [0, *dynamic]
-        if len(dynamic) != 1 or any(size is not None and size < 1 for size in sizes):
-            return Unknown()
-        shape = tuple(size for axis, size in enumerate(sizes) if axis != dynamic[0] and size)
-        return Tensor(Value("unknown", Real(shape)), dynamic[0], tensor.elem_type)
-
-    def _infer(self) -> dict[str, onnx.TypeProto.Tensor]:
-        imported = {entry.domain for entry in self.model.opset_import}
-        unknown = {node.domain for node in self.model.graph.node} - imported
-        self.model.opset_import.extend(onnx.helper.make_opsetid(domain, 1) for domain in sorted(unknown))
-        try:
-            graph = onnx.shape_inference.infer_shapes(self.model).graph  # data_prop would compute without limits
-        except Exception:  # a broken model: its problems are reported where they are found
-            return {}
-        return {
-            value.name: value.type.tensor_type
-            for value in (*graph.value_info, *graph.output)
-            if value.type.HasField("tensor_type")
-        }
 
 
 def append_output(model: onnx.ModelProto, values: Mapping[str, Binding], context: Context, place: Location) -> None:

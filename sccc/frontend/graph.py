@@ -23,9 +23,10 @@ from sccc.frontend import (  # noqa: F401  (each of these registers its handlers
 )
 from sccc.frontend.advice import advise
 from sccc.frontend.bindings import FLOATS, Binding, Derived, Quantized, Tensor, Unknown
-from sccc.frontend.boundary import InferredShapes, append_output, bind_input, check_constants, live_nodes
+from sccc.frontend.boundary import append_output, bind_input, check_constants, live_nodes
 from sccc.frontend.folding import fold, foldable
 from sccc.frontend.handlers import HANDLERS, ML, Context, Handler, Step
+from sccc.frontend.inference import StandIns
 from sccc.frontend.names import identifier, shown
 from sccc.frontend.passing import type_name
 from sccc.frontend.reader import check_graph, plain_domain, read_model, read_opsets
@@ -52,7 +53,7 @@ class Conversion:
         self.collector = Collector()
         self.location = Location(file=shown(str(path)))
         self.values: dict[str, Binding] = {}
-        self.inferred = InferredShapes(model)
+        self.stand_ins = StandIns(model)
 
     def run(self) -> Module:
         opsets = read_opsets(self.model, self.path, self.collector)
@@ -87,7 +88,7 @@ class Conversion:
             bound = self._handle(step, domain)
         names = list(node.output)
         if bound is None:
-            bound = [self.inferred.binding(name, self.context) for name in names]
+            bound = self.stand_ins.bindings(step, domain)
         for name, binding in zip(names, bound, strict=False):
             if name and name in self.values and not isinstance(self.values[name], Unknown):
                 self.collector.add(

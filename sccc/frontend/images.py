@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sccc.frontend.bindings import Tensor
-from sccc.frontend.handlers import Step
+from sccc.frontend.handlers import LARGEST_VALUE, Step
 from sccc.frontend.layout import reshape_lanes, show
 from sccc.ir import Attribute
 from sccc.windows import Window
@@ -76,9 +76,14 @@ class Image:
         )
         try:
             window = Window.of({"strides": strides, "pads": [0] * 4, "dilations": dilations}, (taps[0], taps[1]))
-            return replace(window, pads=self._pads(step, window))
+            window = replace(window, pads=self._pads(step, window))
         except ValueError as error:
             raise step.refuse(str(error)) from error
+        (channels, height, width), (top, left, bottom, right) = self.tensor.value.type.shape, window.pads
+        padded = channels * (top + height + bottom) * (left + width + right)
+        if padded > LARGEST_VALUE:
+            raise step.refuse(f"pads its image to {padded:,} numbers; at most {LARGEST_VALUE:,} are computed")
+        return window
 
     def _pads(self, step: Step, window: Window) -> tuple[int, int, int, int]:
         mode, given = step.attributes["auto_pad"], step.attributes["pads"]

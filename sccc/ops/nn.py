@@ -97,7 +97,12 @@ REGISTRY.add(
         (),
         None,
         _infer_input,
-        {"shape": Attr("ints", "shape without the batch axis"), "name": Attr("str", "the ONNX input's name")},
+        {
+            "shape": Attr("ints", "shape without the batch axis"),
+            "name": Attr("str", "the ONNX input's name"),
+            "out_scale": Attr("float", "real number that an encoded 1.0 of it stands for (quantize)", 0.0),
+            "out_signed": Attr("bool", "whether it may be negative (quantize)", False),
+        },
     ),
     Op(
         "nn.output",

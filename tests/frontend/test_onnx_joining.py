@@ -227,6 +227,9 @@ def test_small_files_cannot_ask_for_large_tensors(graph):
     g = graph(opset=18, shape=("N", 4, 8, 8))
     g.node("Pad", "x", g.const([0, 0, 1 << 40, 0, 0, 0, 0, 0], np.int64), name="pad")
     g.node("Resize", "x", "", g.const([1, 1, 1 << 20, 1 << 20], np.float32), name="resize")
+    g.node("MaxPool", "x", kernel_shape=[1, 1 << 40], pads=[0, 0, 0, 1 << 40], name="pool")
+    g.node("Conv", "x", g.weight(1, 4, 1, 1), pads=[1 << 30, 0, 0, 0], strides=[1 << 30, 1], name="conv")
+    g.node("MaxPool", "x", kernel_shape=[1 << 20, 1], pads=[0, 0, (1 << 20) - 1, 0], name="fine")
     g.node("Relu", "x")
     for number in range(30):
         g.node("Concat", g.last, g.last, axis=1, name=f"double{number}")
@@ -236,4 +239,7 @@ def test_small_files_cannot_ask_for_large_tensors(graph):
         == f"Pad: gives {4 * 8 * ((1 << 40) + 8):,} numbers per sample; at most {LARGEST_VALUE:,} are computed"
     )
     assert found["resize"].startswith("Resize: resizes axis 2")
+    assert found["pool"].startswith("MaxPool: pads its image to 35,184,372,089,088 numbers")
+    assert found["conv"].startswith("Conv: pads its image to 34,359,738,624 numbers")
+    assert "fine" not in found
     assert "double17" not in found and found["double18"].startswith("Concat: gives 134,217,728 numbers")

@@ -166,9 +166,8 @@ def test_graphs_with_too_many_nodes_are_refused(graph):
     assert "20,001 nodes" in refusal(g.output("y"))
 
 
-def test_damaged_files_give_an_error_or_a_module_and_nothing_else(graph):
-    """Bytes of real graphs are changed at random."""
-    g = graph(shape=("N", 3, 4))
+def dense_network(g):
+    """A network of vectors, with a shape computed from the batch."""
     g.node("Shape")
     g.node("Gather", g.last, g.const([0], np.int64), axis=0)
     g.node("Concat", g.last, g.const([-1], np.int64), axis=0)
@@ -182,7 +181,32 @@ def test_damaged_files_give_an_error_or_a_module_and_nothing_else(graph):
     g.node("Transpose", perm=[0, 1])
     g.node("Softmax", axis=1)
     g.node("ArgMax", axis=1)
-    whole = g.output(type=TensorProto.INT64).save().read_bytes()
+    return g.output(type=TensorProto.INT64)
+
+
+def image_network(g):
+    """A network of images, with branches."""
+    g.node("Unsqueeze", "x", g.const([1], np.int64))
+    g.node("Pad", g.last, g.const([0, 0, 1, 0, 0, 0, 0, 1], np.int64))
+    trunk = g.node("Conv", g.last, g.weight(4, 1, 2, 2), g.weight(4), auto_pad="SAME_UPPER", strides=[1, 1])
+    left = g.node("Mul", trunk, g.node("HardSigmoid", alpha=1 / 6))
+    right = g.node("Conv", trunk, g.weight(4, 2, 3, 1), group=2, pads=[1, 0, 1, 0], dilations=[1, 2])
+    g.node("Concat", g.node("Add", left, right), trunk, axis=1)
+    g.node("Resize", g.last, "", g.const([1, 1, 2, 2], np.float32), coordinate_transformation_mode="asymmetric")
+    g.node("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 0, 1], ceil_mode=1, count_include_pad=1)
+    g.node("Slice", g.last, *(g.const([n], np.int64) for n in (1, 7, 1, 2)))
+    g.node("Split", g.last, g.const([1, 2], np.int64), axis=1, outputs=["first", "second"])
+    g.node("MaxPool", "second", kernel_shape=[2, 2], dilations=[1, 2])
+    g.node("GlobalAveragePool")
+    g.node("Flatten")
+    return g
+
+
+@pytest.mark.parametrize("network", [dense_network, image_network])
+def test_damaged_files_give_an_error_or_a_module_and_nothing_else(graph, network):
+    """Bytes of real graphs are changed at random."""
+    g = network(graph(shape=("N", 3, 4)))
+    whole = g.save().read_bytes()
     assert isinstance(load_onnx(g.path), Module)
     random_source = random.Random(1)
     for _ in range(600):
