@@ -165,7 +165,7 @@ def bias_gain(network: str, length: int, calibration: np.ndarray, data: Data) ->
     """Accuracy without and with biases folded, and without and with the residual error of layers, in output deviations."""
     path = EXAMPLE / f"mnist_mlp_{network}.onnx"
     plain = sccc.compile(
-        path, calibration=calibration, length=length, passes=DEFAULT_PIPELINE.removesuffix(",correct-bias")
+        path, calibration=calibration, length=length, passes=DEFAULT_PIPELINE.replace(",correct-bias", "")
     )
     folded = sccc.compile(path, calibration=calibration, length=length)
     cells = [network, str(length)]

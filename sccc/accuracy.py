@@ -37,12 +37,10 @@ def measure(
     module: Module,
     data: Data,
     *,
-    flip_rate: float = 0.0,
-    seed: int = 1,
-    kernels: str = "numba",
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What `sccc simulate` reports, as plain data.
+    """What `sccc simulate` reports, as plain data. options: of `Simulator` (flips, seed, kernels).
 
     Keys: samples, length (1 without streams), accuracy {float, quantized, stream} (None without a float model), layers (see
     `layer_errors`), worst_layer, seconds and bit_products_per_second (0 in fixed point) of the bit-exact simulation.
@@ -50,7 +48,7 @@ def measure(
     assert data.y is not None
     (source,) = module.inputs
     shape = source.result.type.shape  # type: ignore[union-attr]
-    simulator = Simulator(module, flip_rate=flip_rate, seed=seed, kernels=kernels)
+    simulator = Simulator(module, **options)
     run = simulator.run(data.x, progress=progress)
     right = {"float": 0, "quantized": 0}
     size = held_samples(module)
@@ -61,7 +59,7 @@ def measure(
         right["quantized"] += int((predictions(evaluate(module, x.reshape(len(x), *shape))) == y).sum())
     samples = len(data.x)
     seconds = max(run.seconds, 1e-9)
-    layers = layer_errors(module, data.x[:TRACED_SAMPLES], flip_rate=flip_rate, seed=seed, kernels=kernels)
+    layers = layer_errors(module, data.x[:TRACED_SAMPLES], **options)
     return {
         "samples": samples,
         "length": max((v.type.length for v in module.values() if isinstance(v.type, Stream)), default=1),
@@ -102,9 +100,7 @@ def layer_results(module: Module) -> dict[str, Value]:
     return results
 
 
-def layer_errors(
-    module: Module, x: np.ndarray, *, flip_rate: float = 0.0, seed: int = 1, kernels: str = "numba"
-) -> list[dict[str, Any]]:
+def layer_errors(module: Module, x: np.ndarray, **options: Any) -> list[dict[str, Any]]:
     """Errors of each layer's result: [{name, rmse_quantized, rmse_stream, relative, added}].
 
     rmse_*: root mean squares in the layer's real units, quantised against float and streams against quantised. relative: streams
@@ -122,9 +118,7 @@ def layer_errors(
             ideal[op.result] = value
 
     evaluate(module, x.reshape(len(x), *source.result.type.shape), watch)  # type: ignore[union-attr]
-    simulator = Simulator(
-        module, trace=[v.name for v in results.values()], flip_rate=flip_rate, seed=seed, kernels=kernels
-    )
+    simulator = Simulator(module, trace=[v.name for v in results.values()], **options)
     trace = simulator.run(x).trace
     layers, relative = [], dict[str, float]()
     for name, value in results.items():
@@ -176,6 +170,8 @@ def _float_layers(module: Module, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def _real_scale(module: Module, layer: str, value: Value) -> float | None:
     """Real units of the value's encoded 1.0; None for the totals before sc.argmax when there is no float model to tell them."""
+    if value.op is not None and value.op.name == "sc.race":
+        return None  # its totals are of windows of different lengths
     output = module.outputs[0]
     if isinstance(value.type, Total) and value in output.operands:
         return float(output.attributes["scale"])

@@ -15,8 +15,9 @@ from sccc import __version__
 from sccc.config import OPTION_FIELDS
 from sccc.diagnostics import SccError, nearest
 
-COMMANDS = ("compile", "simulate", "check", "report", "train", "bench-training", "ops", "passes", "setup-eda")
+COMMANDS = ("compile", "simulate", "check", "report", "sweep", "train", "bench-training", "ops", "passes", "setup-eda")
 HANDLERS = {
+    "sweep": "sccc.sweep_cli",
     "report": "sccc.billing",
     "setup-eda": "sccc.billing",
     "train": "sccc.training_cli",
@@ -90,6 +91,7 @@ def _parser() -> _Parser:
     _add_simulate(commands)
     _add_check(commands)
     _add_report(commands)
+    _add_sweep(commands)
     _add_train(commands)
     _add_bench_training(commands)
     doc = "install Yosys, OpenSTA and the OSU 0.18 um Liberty file from Debian's packages"
@@ -117,6 +119,7 @@ def _add_compile(commands: Any) -> None:
     parser.add_argument(
         "--samples", type=_positive, default=2, metavar="K", help="samples in the testbench (default 2)"
     )
+    _add_early_exit(parser)
     _add_options(parser)
 
 
@@ -129,8 +132,16 @@ def _add_simulate(commands: Any) -> None:
         "--flip-rate", type=_number, default=0.0, metavar="P", help="flip each operand bit with probability P"
     )
     parser.add_argument(
+        "--flips",
+        default="operand",
+        metavar="operand,product,state",
+        help="what flips by --flip-rate (default operand)",
+    )
+    parser.add_argument("--flip-sites", metavar="F.json", help="bits that flip besides; see docs/faults.md")
+    parser.add_argument(
         "--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference"
     )
+    _add_early_exit(parser)
     parser.add_argument(
         "--scc", action="store_true", help="also measure the correlation (SCC) of the streams that are multiplied"
     )
@@ -144,7 +155,17 @@ def _add_check(commands: Any) -> None:
     _add_data(parser)
     parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples to run (default 2)")
     parser.add_argument("--keep", metavar="FOLDER", help="leave netlist, testbench and memories there")
+    _add_early_exit(parser)
     _add_options(parser)
+
+
+def _add_early_exit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--early-exit",
+        default="",
+        metavar="margin=auto",
+        help="stop when the leading class is safe; see docs/early-exit.md",
+    )
 
 
 def _add_report(commands: Any) -> None:
@@ -166,6 +187,28 @@ def _add_report(commands: Any) -> None:
         "--lengths", default="", metavar="8,16,32", help="stream lengths to compare (default: --length)"
     )
     parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
+    _add_options(parser)
+
+
+def _add_sweep(commands: Any) -> None:
+    doc = "accuracy over stream lengths, flipped bits, encodings and styles: table, JSON and plots"
+    parser = commands.add_parser("sweep", help=doc, description=doc.capitalize() + ". See docs/sweep.md.")
+    _add_model(parser)
+    _add_data(parser)
+    for flag, metavar, of in (
+        ("--lengths", "8,16,32", "stream lengths"),
+        ("--flip-rates", "0,0.01,0.05", "probabilities with which a bit flips"),
+        ("--encodings", "signed,bipolar", "values of --encoding"),
+        ("--styles", "accumulate,streaming", "values of --style"),
+    ):
+        parser.add_argument(flag, default="", metavar=metavar, help=f"{of} (default: the one that is set below)")
+    parser.add_argument(
+        "--flips", default="operand", metavar="operand,product,state", help="what flips (default operand)"
+    )
+    parser.add_argument("--jobs", type=_natural, default=0, metavar="J", help="processes at a time (default: all cores)")
+    parser.add_argument("--cluster", default="", metavar="tcp://HOST:PORT", help="a dask scheduler to run on")
+    parser.add_argument("--cache", metavar="FOLDER", help="where results are kept (default ~/.cache/sccc/sweep)")
+    parser.add_argument("--plots", metavar="STEM", help="write STEM.png and STEM.svg")
     _add_options(parser)
 
 

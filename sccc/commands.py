@@ -56,6 +56,11 @@ def _read(
     _check_outputs(args, writes, problems)
     inputs = _Inputs()
     with problems.catching():
+        if getattr(args, "early_exit", ""):
+            from sccc.early_exit import parse_rule
+
+            parse_rule(args.early_exit)
+    with problems.catching():
         values = option_values(args)
         inputs.config = load_config(args.config, values) if args.config else make_config(values)
     with problems.catching():
@@ -96,7 +101,33 @@ def _calibrated(args: argparse.Namespace, inputs: _Inputs) -> None:
         inputs.calibration = load_calibration(args.data, inputs.source)
 
 
+def _exit_samples(args: argparse.Namespace, inputs: _Inputs) -> np.ndarray | None:
+    """What margins of the early exit are chosen on: more samples than ranges need, from where those come."""
+    from sccc.exit_report import CALIBRATION_SAMPLES
+
+    path = args.calibrate or (args.data if inputs.calibration is not None else None)
+    return load_calibration(path, inputs.source, CALIBRATION_SAMPLES) if path else None
+
+
 def _compile(args: argparse.Namespace, inputs: _Inputs) -> Module:
+    """The module, with the early exit when one is asked for that is no cascade."""
+    module = _compiled(args, inputs)
+    if not getattr(args, "early_exit", ""):
+        return module
+    from sccc.early_exit import parse_rule
+    from sccc.exit_report import with_early_exit
+
+    rule = parse_rule(args.early_exit)
+    if rule["stages"] and args.command == "simulate":
+        return module
+    warnings: list[str] = []
+    module = with_early_exit(module, rule, _exit_samples(args, inputs), warnings)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return module
+
+
+def _compiled(args: argparse.Namespace, inputs: _Inputs) -> Module:
     warnings: list[str] = []
     watch = _Watch() if args.verbose else None
     module = compile(
@@ -223,21 +254,20 @@ def run_simulate(args: argparse.Namespace) -> int:
     from sccc.accuracy import measure
 
     problems = Collector()
-    if not 0.0 <= args.flip_rate <= 0.5:
-        advice = "a rate is a probability, and 0.5 makes every stream random"
-        problems.add(f"{args.flip_rate} is outside 0 .. 0.5", Location(option="--flip-rate"), advice)
+    options = _flip_options(args, problems)
     inputs = _read(
         args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=args.limit, need_y=True)
     )
     _calibrated(args, inputs)
     module = _compile(args, inputs)
     _require_hardware(module)
-    seed = inputs.config.options.seed
+    options |= {"seed": inputs.config.options.seed, "kernels": args.kernels}
     with _progress("simulating") as progress:
-        result = measure(
-            module, inputs.samples, flip_rate=args.flip_rate, seed=seed, kernels=args.kernels, progress=progress
-        )
+        result = measure(module, inputs.samples, progress=progress, **options)
     tables = _accuracy_tables(result)
+    if args.early_exit:
+        result["early_exit"] = _measured_exit(args, inputs, module)
+        tables += report.exit_tables(result["early_exit"])
     if args.scc:
         from sccc.scc import measured_scc
 
@@ -246,6 +276,35 @@ def run_simulate(args: argparse.Namespace) -> int:
     write_files(_json_file(args, result))
     _print(args, result, *tables)
     return EXIT_OK
+
+
+def _flip_options(args: argparse.Namespace, problems: Collector) -> dict[str, Any]:
+    """What `Simulator` is told about flipped bits."""
+    from sccc.backends.simulator.flip_sites import load_sites
+    from sccc.backends.simulator.flips import KINDS
+
+    if not 0.0 <= args.flip_rate <= 0.5:
+        advice = "a rate is a probability, and 0.5 makes every stream random"
+        problems.add(f"{args.flip_rate} is outside 0 .. 0.5", Location(option="--flip-rate"), advice)
+    kinds = args.flips.split(",")
+    for kind in kinds:
+        if kind not in KINDS:
+            problems.add(f"unknown kind '{kind}'", Location(option="--flips"), nearest(kind, KINDS))
+    options: dict[str, Any] = {"flip_rate": args.flip_rate, "flips": kinds}
+    with problems.catching():
+        options["flip_sites"] = load_sites(args.flip_sites) if args.flip_sites else []
+    return options
+
+
+def _measured_exit(args: argparse.Namespace, inputs: _Inputs, module: Module) -> dict[str, Any]:
+    from sccc.early_exit import parse_rule
+    from sccc.exit_report import measure_cascade, measure_exit
+
+    rule = parse_rule(args.early_exit)
+    if not rule["stages"]:
+        return measure_exit(module, inputs.samples)
+    more = {"margin": rule["margin"], "tolerance": rule["tolerance"], "calibration": _exit_samples(args, inputs)}
+    return measure_cascade(module, inputs.samples, rule["stages"], **more)
 
 
 def _accuracy_tables(result: dict[str, Any]) -> list[Any]:
@@ -306,7 +365,26 @@ def run_check(args: argparse.Namespace) -> int:
     _print(args, plain, f"{result.samples} samples, {result.cycles} cycles: {counts}")
     if result.first is not None:
         print(f"first difference: {result.first}", file=sys.stderr)
-    return EXIT_MISMATCH if result.mismatches else EXIT_OK
+    early = _checked_exit(module, inputs.samples.x)
+    return EXIT_MISMATCH if result.mismatches or early else EXIT_OK
+
+
+def _checked_exit(module: Module, x: np.ndarray) -> int:
+    """Of a module that exits early: run samples as close as they may be; how many end at another time, or otherwise."""
+    from sccc.backends.verilog.early_exit import races
+    from sccc.exit_check import check_exit
+
+    if not races(module):
+        return 0
+    result = check_exit(module, x)
+    cycles = f"{result.mean_latency:.1f} cycles from start to valid on average"
+    print(
+        f"early exit: {result.samples} samples, {result.mismatches} differ in cycle or result; {cycles}",
+        file=sys.stderr,
+    )
+    if result.first:
+        print(f"first difference: {result.first}", file=sys.stderr)
+    return result.mismatches
 
 
 def _made_folder(name: str) -> Path:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell
 from sccc.digits import signed_digits
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
@@ -348,7 +348,7 @@ def _bit_gates(expr: Expr, lane: int, stream: int, seen: set[tuple[str, int, int
 def _fsm_cost(op: Operation) -> Cost:
     """The state's register holds the enable and the start value; its logic is the step and the bounds."""
     definition = REGISTRY[op.name]
-    fsm = definition.cell
+    fsm = definition.cell.sum if isinstance(definition.cell, Race) else definition.cell
     assert isinstance(fsm, Fsm) and op.result is not None
     parameters = definition.parameters(op)
     lowest, highest = int(np.min(fsm.lowest.evaluate(parameters))), int(np.max(fsm.highest.evaluate(parameters)))
@@ -425,12 +425,21 @@ def _arbiter_cost(op: Operation) -> Cost:
     return Cost(gates=(total.lanes - 1) * (adder_gates(width) + width + (total.lanes - 1).bit_length()))
 
 
+def _race_cost(op: Operation) -> Cost:
+    """Sums, and a chain that keeps the largest two: two comparisons and three choices a lane, a difference, two bounds."""
+    assert op.result is not None
+    lanes, width = op.result.type.lanes, lane_bits(op.result.type)
+    chain = (lanes - 1) * (2 * adder_gates(width) + 3 * width)
+    return _fsm_cost(op) + Cost(gates=chain + adder_gates(width) + CONSTANT_BOUND * 2 * width)
+
+
 _COSTS: dict[type, Callable[[Operation], Cost]] = {
     SourceCell: _source_cost,
     Comb: _comb_cost,
     CountCell: _count_cost,
     MultiplyAdd: _multiply_add_cost,
     Fsm: _fsm_cost,
+    Race: _race_cost,
     Memory: _memory_cost,
     Arbiter: _arbiter_cost,
     Fold: _fold_cost,

@@ -66,13 +66,13 @@ def load_data(path: str | Path, module: Module, *, split: str = "test", limit: i
     return Data(x, y[: len(x)] if y is not None else None)
 
 
-def load_calibration(path: str | Path, module: Module) -> np.ndarray:
-    """Input samples to calibrate on: `x_calib`, else `x_train`, `x` or `x_test`; the first `CALIBRATION_SAMPLES` of them."""
+def load_calibration(path: str | Path, module: Module, samples: int = CALIBRATION_SAMPLES) -> np.ndarray:
+    """Input samples to calibrate on: the first `samples` of `x_calib`, else of `x_train`, `x` or `x_test`."""
     place = Location(file=str(path))
     with _open(path, place) as archive:
         for name in ("x_calib", "x_train", "x", "x_test"):
             if name in archive.files:
-                return _fit(_array(archive, name, place), module, name, place, CALIBRATION_SAMPLES)
+                return _fit(_array(archive, name, place), module, name, place, samples)
         raise SccError("no 'x_calib', 'x_train', 'x' or 'x_test' in the file", place, _held(archive.files))
 
 

@@ -405,10 +405,10 @@ def _needs(flow: Dataflow, root: Link) -> dict[Link, np.ndarray]:
         if isinstance(engine, ProductEngine | PoolEngine):
             buffer = engine.folding.buffer if isinstance(engine, ProductEngine) else engine.buffer
             lanes = np.repeat(buffer.needed() * buffer.channels, len(engine.output.order) // buffer.positions)
-            made = np.where(lanes > 0, before[0][np.maximum(lanes, 1) - 1], 0)
+            made = before[0][lanes - 1]
         elif isinstance(engine, LayoutEngine):
             joined = np.concatenate([needs.get(link, np.zeros(len(link.order), np.int64)) for link in engine.inputs])
-            made = np.where(engine.index < 0, 0, joined[np.maximum(engine.index, 0)])
+            made = joined[np.maximum(engine.index, 0)]
         else:
             made = before[0] if len(before) == 1 else np.maximum(*before)
         needs[engine.output] = np.maximum.accumulate(made)

@@ -199,13 +199,13 @@ def layout(s, index, beats_a, beats_b, offered, got, other, other_got, to, gone)
             if j and gone[j - 1] < 0:
                 break
             at = max(s[5], s[3] + 1, gone[j - 1]) if j else 1
-            entry = index[j % size]
+            entry = max(index[j % size], 0)  # what is added waits for the first transfer
             if entry >= beats_a:
                 where = sample * beats_b + entry - beats_a
                 if where >= s[1]:
                     break
                 at = max(at, other_got[where] + 1)
-            elif entry >= 0:
+            else:
                 where = sample * beats_a + entry
                 if where >= s[0]:
                     break
@@ -255,12 +255,10 @@ def fetch(p, s, table, beats, got, done):  # type: ignore[no-untyped-def]
         return False
     place = u // p[FETCHES]
     need = table[p[NEEDED] + place % p[POSITIONS]]
-    at = s[STEP_TAKEN]
-    if need:
-        index = (place // p[POSITIONS]) * beats + need - 1
-        if got[index] < 0:
-            return False
-        at = max(at, got[index] + 1)
+    index = (place // p[POSITIONS]) * beats + need - 1
+    if got[index] < 0:
+        return False
+    at = max(s[STEP_TAKEN], got[index] + 1)
     s[STEP_THERE] = at + p[WORDS]
     s[STEP_WAITS] = 1
     s[FETCHED] = u + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,38 +75,22 @@ def exit_cycles(totals: np.ndarray, rule: ExitRule) -> np.ndarray:
 
 
 def choose_rule(totals: np.ndarray, *, first: int = 0, every: int = 1, tolerance: float = 0.0) -> ExitRule:
-    """The rule with the fewest mean cycles that changes the class of at most a share `tolerance` of the samples.
+    """The rule with the fewest mean cycles under which at most a share `tolerance` of the samples ever looks safe and is wrong.
 
-    totals: int [samples, cycles, lanes] after 1, 2, ... cycles, of calibration samples. The class after the whole window is
-    what must not change: no labels are wanted. `first` 0: chosen too. Of margins, all greater ones must keep the promise as well.
+    totals: int [samples, cycles, lanes] after 1, 2, ... cycles, of calibration samples. Wrong is another class than after the
+    whole window, so that no labels are wanted. That a sample is never wrong with such a lead, and not only when it first has it,
+    asks more of a margin and holds better on new samples. `first` 0: chosen too.
     """
     lead, winner = leads(totals), totals.argmax(axis=2)
-    wrong = winner != winner[:, -1:]
-    cycles = totals.shape[1]
-    allowed = int(tolerance * len(totals))
-    best: tuple[float, ExitRule] | None = None
-    for least in [first] if first else sorted({1 << k for k in range(cycles.bit_length())} | {cycles}):
-        looked = (np.arange(1, cycles + 1) >= least) & (np.arange(1, cycles + 1) % every == 0)
-        margin = _least_margin(lead[:, looked], wrong[:, looked], allowed)
-        rule = ExitRule(margin, least, every)
-        mean = float(exit_cycles(totals, rule).mean())
-        if best is None or mean < best[0]:
-            best = mean, rule
-    assert best is not None
-    return best[1]
-
-
-def _least_margin(lead: np.ndarray, wrong: np.ndarray, allowed: int) -> int:
-    """The least margin from which on at most `allowed` samples stop, at the first cycle with that lead, with a wrong class."""
-    margin = int(lead[wrong].max(initial=0)) + 1
-    while margin > 1:
-        safe = lead >= margin - 1
-        stop = np.argmax(safe, axis=1)
-        rows = np.arange(len(lead))
-        if int((safe[rows, stop] & wrong[rows, stop]).sum()) > allowed:
-            break
-        margin -= 1
-    return margin
+    misleading = np.where(winner != winner[:, -1:], lead, -1)
+    after = np.arange(1, totals.shape[1] + 1)
+    allowed = min(int(tolerance * len(totals)), len(totals) - 1)
+    rules = []
+    for least in [first] if first else sorted({1 << k for k in range(len(after).bit_length())} & set(after.tolist())):
+        looked = (after >= least) & (after % every == 0)
+        worst = np.sort(misleading[:, looked].max(axis=1, initial=-1))[::-1]
+        rules.append(ExitRule(max(int(worst[allowed]) + 1, 1), least, every))
+    return min(rules, key=lambda rule: float(exit_cycles(totals, rule).mean()))
 
 
 def prefix_module(module: Module, cycles: int) -> Module:
@@ -122,7 +107,9 @@ def prefix_module(module: Module, cycles: int) -> Module:
             length = op.attributes["length"]
             if cycles < 1 or length % cycles:
                 raise SccError(
-                    f"a window of {length} cycles is no multiple of {cycles}", op.place(), "take a power of two below it"
+                    f"a window of {length} cycles is no multiple of {cycles}",
+                    op.place(),
+                    "take a power of two below it",
                 )
             op.attributes["length"] = cycles
         elif op.name in SUMS and isinstance(whole, Count):
@@ -168,18 +155,20 @@ def window_length(module: Module) -> int:
     return max((v.type.length for v in module.values() if isinstance(v.type, Stream)), default=1)
 
 
-def parse_rule(text: str) -> dict[str, object]:
+def parse_rule(text: str) -> dict[str, Any]:
     """What `--early-exit` says: `margin=auto` or a number, and perhaps `first=T`, `every=K`, `tolerance=P`, `stages=8+16+32`.
 
     Keys: margin (0: auto), first (0: auto), every, tolerance, stages (a list). Raises SccError.
     """
     place = Location(option="--early-exit")
-    values: dict[str, object] = {"margin": 0, "first": 0, "every": 1, "tolerance": 0.0, "stages": []}
+    values: dict[str, Any] = {"margin": 0, "first": 0, "every": 1, "tolerance": 0.0, "stages": []}
     for part in filter(None, text.split(",")):
         key, sign, value = part.partition("=")
         if key not in values or not sign:
             raise SccError(
-                f"'{part}' is not understood", place, "write margin=auto, or like margin=12,first=8,every=2,tolerance=0.001"
+                f"'{part}' is not understood",
+                place,
+                "write margin=auto, or like margin=12,first=8,every=2,tolerance=0.001",
             )
         try:
             if key == "stages":

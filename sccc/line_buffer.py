@@ -59,13 +59,16 @@ class LineBuffer:
         return self.height * self.width * self.pixel_beats
 
     def needed(self) -> np.ndarray:
-        """Pixels of a sample that must have arrived before the window at each position can be read: int64 [positions]."""
+        """Pixels of a sample that must have arrived before the window at each position is read: int64 [positions].
+
+        At least the first one, even where a window lies in the padding: nothing runs ahead of the samples that were let in.
+        """
         rows, columns = self.output
         (top, left, _, _), (sh, sw), (span_h, span_w) = self.window.pads, self.window.strides, self.window.span
-        row = np.minimum(np.arange(rows) * sh - top + span_h, self.height) - 1
-        column = np.minimum(np.arange(columns) * sw - left + span_w, self.width) - 1
-        pixels = row[:, None] * self.width + np.maximum(column + 1, 0)
-        return np.where(row[:, None] < 0, 0, pixels).reshape(-1)
+        row = np.clip(np.arange(rows) * sh - top + span_h - 1, 0, self.height - 1)
+        column = np.clip(np.arange(columns) * sw - left + span_w - 1, 0, self.width - 1)
+        pixels: np.ndarray = row[:, None] * self.width + column + 1
+        return pixels.reshape(-1)
 
     def lowest_rows(self) -> np.ndarray:
         """The first row that is still needed while each row of positions is read: int64 [rows of positions]."""

@@ -62,6 +62,20 @@ def scc_table(layers: list[dict[str, Any]]) -> Table:
     return table("correlation of the streams that are multiplied", headings, rows)
 
 
+def exit_tables(result: dict[str, Any]) -> list[Any]:
+    """What `sccc.exit_report` measured."""
+    accuracy = f"{100 * result['accuracy']:.2f} % against {100 * result['full_accuracy']:.2f} % of the whole window"
+    times = f"{result['mean_latency']:.1f} cycles on average from start to valid, {result['latency']} without"
+    text = f"early exit: {accuracy}; {times}"
+    if "stages" not in result:
+        rule = f"margin {result['margin']} counts, first {result['first']}, every {result['every']}"
+        spread = ", ".join(f"{p} % within {v:g}" for p, v in result["percentiles"].items())
+        window = f"last window: {result['mean_cycles']:.2f} of {result['window']} cycles on average ({spread})"
+        return [text, f"{rule}; {window}"]
+    rows = [[s["length"], s["margin"], s["latency"], s["samples"]] for s in result["stages"]]
+    return [text, table("", ["window", "margin", "cycles from start to valid", "samples"], rows)]
+
+
 def bill_rows(module: Module) -> dict[str, Any]:
     """The bill as plain data: per layer and in total."""
     layers, latency = bill(module)

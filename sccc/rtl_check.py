@@ -30,8 +30,8 @@ SIMULATORS = ("icarus", "verilator")
 class Mismatch:
     """Where RTL and simulator first differ.
 
-    op: its result's name, or "port NAME", "valid", "done", or "time of NAME"; sample, lane, cycle of the window (of folded netlists:
-    number of the transfer), and both values.
+    op: its result's name, or "port NAME", "valid", "done", "time of NAME" or "transfers of NAME" (their number); sample, lane, cycle of
+    the window (of folded netlists: number of the transfer), and both values.
     """
 
     op: str
@@ -43,7 +43,7 @@ class Mismatch:
 
     def __str__(self) -> str:
         rtl = "x" if self.rtl is None else self.rtl
-        plain = self.op in ("valid", "done") or self.op.startswith(("port ", "time of "))
+        plain = self.op in ("valid", "done") or self.op.startswith(("port ", "time of ", "transfers of "))
         where = self.op if plain else f"%{self.op}"
         return (
             f"{where}, lane {self.lane}, sample {self.sample}, cycle {self.cycle}: "
@@ -77,8 +77,8 @@ def testbench(
         wanted = [*(watch.value.name for watch in netlist.watches), netlist.output_value.name]
         trace = simulate(module, x, trace=wanted).trace
         return netlist, emit_folded_testbench(netlist, stem, levels, trace, stalled)
-    trace = simulate(module, x, trace=[seen.value.name for seen in netlist.observables]).trace
-    return netlist, emit_testbench(netlist, stem, levels, trace)
+    result = simulate(module, x, trace=[seen.value.name for seen in netlist.observables])
+    return netlist, emit_testbench(netlist, stem, levels, result.trace, result.cycles)
 
 
 def require_simulator(simulator: str) -> None:
@@ -146,13 +146,13 @@ def _locate(netlist: Netlist, which: str, sample: str, cycle: str, got: str, exp
     return Mismatch(str(seen).lstrip("%"), int(sample), lane, int(cycle), rtl[lane][1], simulator[lane][1])
 
 
-def _locate_transfer(
-    netlist: FoldedNetlist, which: str, sample: int, number: int, got: str, expected: str
-) -> Mismatch:
+def _locate_transfer(netlist: FoldedNetlist, which: str, sample: int, number: int, got: str, expected: str) -> Mismatch:
     """What differs in a folded netlist: a lane of the output or of a transfer, or the time of a transfer."""
-    if which.startswith("time_"):
-        watch = netlist.watches[int(which.removeprefix("time_"))]
-        return Mismatch(f"time of %{watch.value.name}", sample, 0, number, int(got), int(expected))
+    what, _, index = which.rpartition("_")
+    if what:
+        return Mismatch(
+            f"{what} of %{netlist.watches[int(index)].value.name}", sample, 0, number, int(got), int(expected)
+        )
     if which == "output":
         name, kind, order = f"port {netlist.output_port}", netlist.output_value.type, np.arange(len(got))
     else:

@@ -22,7 +22,7 @@ from sccc.commands import STANDARD_OUTPUT
 from sccc.data import Data, load_data
 from sccc.diagnostics import Collector, Location
 from sccc.files import check_writable, write_files
-from sccc.ir import Module
+from sccc.ir import Attribute, Module
 from sccc.ops import REGISTRY
 from sccc.training import TrainingOptions, new_weights, train, training_module, with_weights
 from sccc.types import Fixed, Real
@@ -90,7 +90,7 @@ def run_bench_training(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _read(args: argparse.Namespace) -> tuple[list[int], Path, list[Data]]:
+def _read(args: argparse.Namespace) -> tuple[list[int], Path, tuple[Data, Data] | None]:
     from sccc.backends.synthesis.tools import find_liberty, require_tools
 
     problems = Collector()
@@ -101,7 +101,7 @@ def _read(args: argparse.Namespace) -> tuple[list[int], Path, list[Data]]:
         problems.add(f"'{args.layers}' is not a list of whole numbers", Location(option="--layers"), "write 784,128,10")
     if sizes and (len(sizes) < 2 or min(sizes) < 2):
         problems.add("want at least two sizes of at least 2", Location(option="--layers"), "write 784,128,10")
-    liberty, data = Path(), []
+    liberty = Path()
     with problems.catching():
         require_tools("yosys", "sta")
     with problems.catching():
@@ -109,9 +109,11 @@ def _read(args: argparse.Namespace) -> tuple[list[int], Path, list[Data]]:
     with problems.catching():
         check_writable([Path(args.json)] if args.json and args.json != STANDARD_OUTPUT else [])
     problems.raise_if_any()
-    if args.data:
-        data = [load_data(args.data, network(sizes), split=split, need_y=True) for split in ("train", "test")]
-    return sizes, liberty, data
+    if not args.data:
+        return sizes, liberty, None
+    module = network(sizes)
+    both = [load_data(args.data, module, split=split, need_y=True) for split in ("train", "test")]
+    return sizes, liberty, (both[0], both[1])
 
 
 def network(sizes: Sequence[int]) -> Module:
@@ -121,7 +123,7 @@ def network(sizes: Sequence[int]) -> Module:
     for number, (n, m) in enumerate(itertools.pairwise(sizes), start=1):
         function = "tanh" if number < len(sizes) - 1 else "identity"
         assert value is not None
-        attributes = {"weight": np.zeros((m, n)), "bias": np.zeros(m), "function": function}
+        attributes: dict[str, Attribute] = {"weight": np.zeros((m, n)), "bias": np.zeros(m), "function": function}
         value = module.append("nn.layer", [value], attributes, result=f"fc{number}").result
     assert value is not None
     module.append("nn.output", [value], {"name": "y"})
@@ -134,7 +136,7 @@ Activity = list[tuple[np.ndarray, np.ndarray]]
 """For each layer inputs [updates, n] and errors [updates, m], as integers."""
 
 
-def _recorded(module: Module, options: TrainingOptions, data: list[Data]) -> Activity:
+def _recorded(module: Module, options: TrainingOptions, data: tuple[Data, Data]) -> Activity:
     """Of samples met after the first epoch, when errors are larger than at the end."""
     once = train(module, *data, replace(options, epochs=1))
     counters = training_module(with_weights(module, once.layers), options, data[0].x)

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sccc import report
 from sccc.api import load
 from sccc.cli import EXIT_OK
 from sccc.commands import STANDARD_OUTPUT
-from sccc.data import load_data
+from sccc.data import Data, load_data
 from sccc.diagnostics import Collector, Location
 from sccc.files import check_writable, write_files
 from sccc.ir import Module
@@ -45,7 +44,7 @@ def run_train(args: argparse.Namespace) -> int:
     module = Module()
     with problems.catching():
         module = layered(load(args.model))
-    data: list[Any] = []
+    data: list[Data] = []
     for split, limit in (("train", args.limit), ("test", 0)):
         with problems.catching():
             if module.ops:
@@ -59,7 +58,7 @@ def run_train(args: argparse.Namespace) -> int:
         own = replace(options, rule=rule)
         checkpoint = Path(args.checkpoint) if args.checkpoint and rule == args.rule else None
         with _bar(rule, options.epochs) as progress:
-            results.append(train(module, *data, own, checkpoint=checkpoint, progress=progress))
+            results.append(train(module, data[0], data[1], own, checkpoint=checkpoint, progress=progress))
     _write(args, module, target, results)
     return EXIT_OK
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# Before numpy is imported: tests run side by side, and threads of small matrix products would wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

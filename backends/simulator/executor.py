@@ -11,20 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.simulator.flips import FlipSource
-from sccc.backends.simulator.fused import count_step, find_patterns, fused_step, takes_count_step
+from sccc.backends.simulator.faults import check_faults
+from sccc.backends.simulator.flip_sites import FlipSite, resolve_sites
+from sccc.backends.simulator.flips import KINDS, FlipSource
+from sccc.backends.simulator.fused import count_step, find_patterns, flips_inside, fused_step, takes_count_step
 from sccc.backends.simulator.layouts import LARGE_BLOCK, Scratch
 from sccc.backends.simulator.steps import Batch, Builder, Step, check_runnable
 from sccc.backends.simulator.streams import StreamValue
-from sccc.cells import MultiplyAdd
 from sccc.diagnostics import SccError, nearest
+from sccc.early_exit import final_sum, prefix_totals
 from sccc.ir import Module, Operation, Value
-from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS
 from sccc.ops.geometry import geometry_of
 from sccc.types import Count, Level, Random, Stream
 
 ENGINES = ("numba", "numpy")
+
+PREFIXES, CYCLES = "#prefixes", "#cycles"
+"""What is recorded of a batch beside values, which have other names."""
 
 BATCH_MEMORY = 400e6
 """Bytes that all batches in progress may hold together."""
@@ -43,6 +47,9 @@ class Simulation:
     raw is the level, or the total; of a stream the number of ones (negative where its sign is), of a count the sum over
     the window. bit_products counts all products of two bits in streams, those with zero weights too, and is 0 in fixed
     point; seconds is the whole run, from real inputs on.
+
+    prefixes: int64 [samples, prefixes, lanes], the totals before the class is decided, after each of the prefixes that were asked
+    for (see `sccc.early_exit.prefix_totals`). cycles: int64 [samples], of the last layer's window where sc.race may end it early.
     """
 
     output: np.ndarray
@@ -50,6 +57,8 @@ class Simulation:
     trace: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     bit_products: int = 0
+    prefixes: np.ndarray | None = None
+    cycles: np.ndarray | None = None
 
     @property
     def bit_products_per_second(self) -> float:
@@ -60,25 +69,21 @@ def simulate(
     module: Module,
     x: np.ndarray,
     *,
-    trace: Iterable[str] | str = (),
-    flip_rate: float = 0.0,
-    seed: int = 1,
-    kernels: str = "numba",
-    batch: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Simulation:
-    """Simulate an sc module, bit for bit, on data x [samples, ...] in real units. See `Simulator`."""
-    simulator = Simulator(module, trace=trace, flip_rate=flip_rate, seed=seed, kernels=kernels, batch=batch)
-    return simulator.run(x, progress)
+    """Simulate an sc module, bit for bit, on data x [samples, ...] in real units. See `Simulator` for the options."""
+    return Simulator(module, **options).run(x, progress)
 
 
 class Simulator:
     """A module prepared for simulation; `run` may be called again and again.
 
-    trace: names of values to record, or "all" for every value that depends on the input. flip_rate: probability with
-    which each bit of each operand stream of a dot product flips, in 0 .. 0.5, drawn from `seed`. kernels: "numba", or
-    "numpy" for the readable reference; both give the same results. batch: samples at a time, 0 to choose. threads:
-    batches at a time, 0 for all cores. Raises SccError when an option or the module cannot be honoured.
+    trace: names of values to record, or "all" for every value that depends on the input. prefixes: numbers of cycles after
+    which the last layer's totals are recorded. flip_rate: probability with which each bit of the kinds `flips` (operand,
+    product, state; see `sccc.backends.simulator.flips`) flips, in 0 .. 0.5, drawn from `seed`; flip_sites: bits that flip
+    besides. kernels: "numba", or "numpy" for the readable reference; both give the same results. batch: samples at a time,
+    0 to choose. threads: batches at a time, 0 for all cores. Raises SccError when an option or the module cannot be honoured.
     """
 
     def __init__(
@@ -86,19 +91,27 @@ class Simulator:
         module: Module,
         *,
         trace: Iterable[str] | str = (),
+        prefixes: Iterable[int] = (),
         flip_rate: float = 0.0,
+        flips: Iterable[str] = ("operand",),
+        flip_sites: Iterable[FlipSite] = (),
         seed: int = 1,
         kernels: str = "numba",
         batch: int = 0,
         threads: int = 0,
     ) -> None:
-        _check_options(kernels, flip_rate, batch)
+        kinds = tuple(flips)
+        _check_options(kernels, flip_rate, kinds, batch)
         self.input, self.output = check_runnable(module)
-        if flip_rate > 0:
-            _check_flippable(module)
+        sites = resolve_sites(module, flip_sites)
+        source = FlipSource(flip_rate, seed, kinds, sites) if (flip_rate > 0 and kinds) or sites else None
+        if source is not None:
+            check_faults(module, source)
         self.module, self.batch = module, batch
         self.threads = threads or len(os.sched_getaffinity(0))
-        self.builder = Builder(module, kernels == "numba", FlipSource(flip_rate, seed) if flip_rate > 0 else None)
+        self.builder = Builder(module, kernels == "numba", source)
+        self.prefixes = _checked_prefixes(module, prefixes)
+        self.counted = final_sum(module).operands[0] if self.prefixes else None
         self.traced = _traced_values(module, trace, self._static_values())
         self.scratch = Scratch()
         self.steps = self._prepare(kernels)
@@ -118,10 +131,10 @@ class Simulator:
             if progress is not None:
                 progress(done, len(x))
         columns = {key: _join([result[key] for result in results]) for key in results[0]}
-        raw = columns.pop("")
+        raw, prefixes, cycles = columns.pop(""), columns.pop(PREFIXES, None), columns.pop(CYCLES, None)
         trace = {**columns, **self._static_trace()}
-        output = self._real(raw)
-        return Simulation(output, raw, trace, time.perf_counter() - start, len(x) * self.products_per_sample())
+        output, products = self._real(raw), len(x) * self.products_per_sample()
+        return Simulation(output, raw, trace, time.perf_counter() - start, products, prefixes, cycles)
 
     def products_per_sample(self) -> int:
         """Products of two bits in a window, summed over the dot products and convolutions of streams; fixed point adds none."""
@@ -144,7 +157,10 @@ class Simulator:
     def _prepare(self, kernels: str) -> list[Step]:
         nothing = Batch(0, np.zeros((1, 0)), self.scratch)
         steps = []
-        patterns = find_patterns(self.module, self._static_values(), self.traced) if kernels == "numba" else []
+        kept = self.traced if self.counted is None else {*self.traced, self.counted}
+        patterns = find_patterns(self.module, self._static_values(), kept) if kernels == "numba" else []
+        if self.builder.flips is not None:
+            patterns = [p for p in patterns if not flips_inside(p, self.builder.flips, self.builder.number)]
         fused = {pattern.machine: pattern for pattern in patterns}
         absorbed = {op for pattern in patterns for op in pattern.absorbed}
         for op in self.module:
@@ -205,9 +221,15 @@ class Simulator:
             batch.values[value] = result
             if value in self.traced:
                 recorded[value.name] = recorded_array(value, result)
+            if value is self.counted:
+                initial = final_sum(self.module).attributes["initial"]
+                totals = prefix_totals(result, initial, self.prefixes)
+                recorded[PREFIXES] = np.broadcast_to(totals, (batch.samples, *totals.shape[1:]))
             for operand in step.reads:
                 if self.last_use[operand] == number:
                     batch.values.pop(operand, None)
+        if batch.cycles is not None:
+            recorded[CYCLES] = np.broadcast_to(batch.cycles, batch.samples)
         if "" not in recorded:
             operand = self.output.operands[0]
             recorded[""] = _raw(self.output, self.builder.static[operand], batch.samples)
@@ -232,11 +254,18 @@ class Simulator:
         return value * float(scale)
 
 
-def _check_flippable(module: Module) -> None:
-    """Flips are defined on streams; with numbers among them a rate would mean two things."""
-    for op in module:
-        if isinstance(REGISTRY[op.name].cell, MultiplyAdd):
-            raise SccError("bits flip in streams, and this op multiplies numbers", op.place(), "leave out --flip-rate")
+def _checked_prefixes(module: Module, prefixes: Iterable[int]) -> list[int]:
+    """The prefixes, each within the last layer's window. Raises SccError."""
+    wanted = [int(t) for t in prefixes]
+    if wanted:
+        kind = final_sum(module).operands[0].type
+        assert isinstance(kind, Count)
+        for t in wanted:
+            if not 1 <= t <= kind.length:
+                raise SccError(
+                    f"a prefix of {t} cycles is outside 1 .. {kind.length}", advice="the last layer's window"
+                )
+    return wanted
 
 
 def recorded_array(value: Value, made: Any, length: int = 1) -> np.ndarray:
@@ -271,11 +300,14 @@ def _last_uses(steps: list[Step]) -> dict[Value, int]:
     return {value: number for number, step in enumerate(steps) for value in step.reads}
 
 
-def _check_options(kernels: str, flip_rate: float, batch: int) -> None:
+def _check_options(kernels: str, flip_rate: float, flips: tuple[str, ...], batch: int) -> None:
     if kernels not in ENGINES:
         raise SccError(f"unknown kernels '{kernels}'", advice=nearest(kernels, ENGINES))
     if not 0.0 <= flip_rate <= 0.5:
         raise SccError(f"flip_rate = {flip_rate} is outside 0 .. 0.5", advice="0.5 makes every stream random")
+    for kind in flips:
+        if kind not in KINDS:
+            raise SccError(f"unknown kind of flips '{kind}'", advice=nearest(kind, KINDS))
     if batch < 0:
         raise SccError(f"batch = {batch} is negative", advice="0 chooses the batch size")
 

@@ -1,10 +1,13 @@
 """Transient faults: bits that flip, with a given probability or at given sites.
 
-| kind | what flips | lanes of a draw | cycles |
-|---|---|---|---|
-| operand | a bit of an operand stream where a dot product reads it; of fixed point, a bit of the number that it reads | x: [n], w: [m, n]; numbers: [n, bits] | N; 1 |
-| product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, n] | N |
-| state | a bit of a register that sums or of a state machine, in the cycle in which it takes what a cycle of the window made of it | [m, bits] | N; 1 |
+| kind | what flips | lanes of a draw |
+|---|---|---|
+| operand | a bit of an operand stream where a dot product reads it | x: [n], w: [m, n] |
+| operand, fixed point | a bit of the number that a dot product reads | [n, bits] |
+| product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, n] |
+| state | a bit of a sum's or state machine's register, in the cycle in which it takes a cycle's result | [m, bits] |
+
+A draw is for as many cycles as the window has, 1 in fixed point.
 
 By rate, a lane of N cycles is toggled a Poisson number of times, mean -N ln(1 - 2p) / 2, at cycles drawn uniformly with
 repetition. Each bit's number of toggles is then an independent Poisson variable, and the probability that it is odd is
@@ -135,17 +138,26 @@ def flip_packed(packed: np.ndarray, length: int, flips: Iterator[Toggles | Mask]
     return flipped
 
 
-def flip_positions(flips: Iterable[Toggles | Mask], length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Lanes and cycles of the bits that differ after the flips; toggles of one bit cancel in pairs, within a piece."""
-    for piece in flips:
-        if isinstance(piece, Mask):
-            lane, cycle = np.nonzero(np.unpackbits(piece.packed, axis=1, count=length, bitorder="little"))
-            yield lane + piece.first, cycle
-        else:
-            lane = np.repeat(np.arange(len(piece.counts)) + piece.first, piece.counts)
-            place, times = np.unique(lane * length + piece.cycles, return_counts=True)
-            lane, cycle = np.divmod(place[times % 2 == 1], length)
-            yield lane, cycle
+def flip_positions(
+    flips: Iterable[Toggles | Mask], length: int, joined: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Lanes and cycles of the bits that differ after the flips, piece by piece; toggles of one bit cancel in pairs.
+
+    Between pieces they do so only when these are joined, as must be where sites are given beside a rate.
+    """
+    pieces = (_places(piece, length) for piece in flips)
+    for place in [np.concatenate([np.zeros(0, np.int64), *pieces])] if joined else pieces:
+        once, times = np.unique(place, return_counts=True)
+        yield np.divmod(once[times % 2 == 1], length)
+
+
+def _places(piece: Toggles | Mask, length: int) -> np.ndarray:
+    """lane * length + cycle of each toggle."""
+    if isinstance(piece, Mask):
+        lane, cycle = np.nonzero(np.unpackbits(piece.packed, axis=1, count=length, bitorder="little"))
+        return np.asarray((lane + piece.first) * length + cycle)
+    lane = np.repeat(np.arange(len(piece.counts), dtype=np.int64) + piece.first, piece.counts)
+    return np.asarray(lane * length + piece.cycles)
 
 
 def flipped_bits_of_words(flips: Iterable[Toggles | Mask], lanes: int, width: int, cycles: int) -> np.ndarray:

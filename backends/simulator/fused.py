@@ -15,7 +15,8 @@ import numpy as np
 
 from sccc.backends.simulator import layouts
 from sccc.backends.simulator.convolution import Convolution
-from sccc.backends.simulator.flips import flip_packed
+from sccc.backends.simulator.faults import ProductFlips
+from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_packed
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.products import Plan
 from sccc.backends.simulator.render import to_python
@@ -61,6 +62,11 @@ def find_patterns(module: Module, static: set[Value], traced: set[Value]) -> lis
         if private and w in static and x not in static and (_is_dense(pattern.dot) or _sums_up(pattern)):
             found.append(pattern)
     return found
+
+
+def flips_inside(pattern: Pattern, flips: FlipSource, number: Mapping[Operation, int]) -> bool:
+    """Whether bits flip between the operands and the machine's result, where a kernel would not see them."""
+    return flips.touches(number[pattern.dot], PRODUCT) or flips.touches(number[pattern.machine], STATE)
 
 
 def _is_dense(dot: Operation) -> bool:
@@ -125,22 +131,37 @@ def count_step(builder: Builder, dot: Operation) -> Step:
     w = builder.static[dot.operands[1]]
     weights = weight_blocks(plan, w, np.zeros((1, 1), dtype=np.int64), layouts.Scratch(), key)
     counter = Counter(plan, kind.lo >= -(1 << 31) and kind.hi < (1 << 31))
-    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    flipper = make_flipper(builder, dot, w)
+
+    products = product_flips(builder, dot)
 
     def run(batch: Batch) -> np.ndarray:
         x, scratch = builder.value(batch, dot.operands[0]), batch.scratch
         if flipper is None:
             made = x.blocks(layouts.block_size(batch.samples), scratch, (key, "x"))
-            return counter.run(made, x.signs, weights, x.samples)
+            counts = counter.run(made, x.signs, weights, x.samples)
+            if products is not None:
+                counts = np.array(np.broadcast_to(counts, (batch.samples, *counts.shape[1:])))
+                for s in range(batch.samples):
+                    products.apply(counts[s], x, w, s if x.samples > 1 else 0, batch.first + s)
+            return counts
         parts = []
         for s in range(batch.samples):
             data, flipped = flipper.sample(x, batch, s)
             changed = weights.with_bits(flipped.weight_blocks(scratch, (key, "flipped")))
             parts.append(counter.run(data.blocks(1, scratch, (key, "x")), data.signs, changed, 1))
+            if products is not None:
+                products.apply(parts[-1][0], data, flipped, 0, batch.first + s)
         return np.concatenate(parts)
 
     x = dot.operands[0].type
     return Step(dot, run, [dot.operands[0]], (0.3 * x.lanes + 16.0 * kind.lanes) * kind.length)
+
+
+def product_flips(builder: Builder, dot: Operation) -> ProductFlips | None:
+    """What flips the products of a dot product; None where nothing may."""
+    flips, number = builder.flips, builder.number[dot]
+    return ProductFlips(flips, dot, number) if flips is not None and flips.touches(number, PRODUCT) else None
 
 
 def takes_count_step(dot: Operation, static: Mapping[Value, Any]) -> bool:
@@ -178,7 +199,7 @@ def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
     plan, key = Plan(product_of(dot)), fresh_key()
     w = builder.static[dot.operands[1]]
     weights = weight_rows(plan, w, layouts.Scratch(), key)
-    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    flipper = make_flipper(builder, dot, w)
     parameters = REGISTRY[op.name].parameters(op)
     cell = REGISTRY[op.name].cell
     assert isinstance(cell, Fsm)
@@ -207,7 +228,7 @@ def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable
     plan, key = Plan(product_of(dot)), fresh_key()
     w = builder.static[dot.operands[1]]
     convolution = Convolution(plan, geometry_of(dot), w, key)
-    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    flipper = make_flipper(builder, dot, w)
     start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
 
     def run(batch: Batch) -> Any:
@@ -231,7 +252,7 @@ def _machine_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Ba
     w = builder.static[dot.operands[1]]
     weights = weight_blocks(plan, w, _extra(builder, pattern), layouts.Scratch(), key)
     machine = Machine(plan, cell, definition.operands[0], definition.parameters(op), kind.lanes)
-    flipper = Flipper(builder, dot, w) if builder.flips is not None else None
+    flipper = make_flipper(builder, dot, w)
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, dot.operands[0])
@@ -251,6 +272,12 @@ def _machine_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Ba
         return BlockStream(kind, out, batch.samples) if isinstance(kind, Stream) else last_states(state, batch.samples)
 
     return run
+
+
+def make_flipper(builder: Builder, dot: Operation, w: StreamValue) -> Flipper | None:
+    """What flips the operands of a dot product; None where nothing may."""
+    flips = builder.flips
+    return None if flips is None or not flips.touches(builder.number[dot], X, W) else Flipper(builder, dot, w)
 
 
 class Flipper:

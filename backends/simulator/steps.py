@@ -16,11 +16,12 @@ import numpy as np
 
 from sccc.backends.simulator import reference
 from sccc.backends.simulator.convolution import FixedConvolution
-from sccc.backends.simulator.flips import FlipSource, flip_bits
+from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
+from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
@@ -39,12 +40,13 @@ INPUTS_PER_PIECE = 1 << 14
 
 @dataclass
 class Batch:
-    """Samples `first` .. of the data on their way through the steps."""
+    """Samples `first` .. of the data on their way through the steps; `cycles`: how long the last window was, if that varies."""
 
     first: int
     inputs: np.ndarray
     scratch: Scratch
     values: dict[Value, Any] = field(default_factory=dict)
+    cycles: np.ndarray | None = None
 
     @property
     def samples(self) -> int:
@@ -151,7 +153,25 @@ def _memory(builder: Builder, op: Operation, cell: Memory) -> Callable[[Batch], 
     table = np.asarray(op.attributes["table"], dtype=np.int64)
     total = op.operands[0].type
     assert isinstance(total, Total)
+    if builder.flips is not None:  # a flipped total may lie outside: the hardware then takes the last entry
+        table, last = np.append(table, table[-1:]), len(table)
+
+        def run(batch: Batch) -> np.ndarray:
+            address = builder.value(batch, op.operands[0]) - total.lo
+            return reference.select_from(table, 0, np.where((address < 0) | (address > last), last, address))
+
+        return run
     return lambda batch: reference.select_from(table, total.lo, builder.value(batch, op.operands[0]))
+
+
+def _race(builder: Builder, op: Operation, cell: Race) -> Callable[[Batch], Any]:
+    parameters = REGISTRY[op.name].parameters(op)
+
+    def run(batch: Batch) -> np.ndarray:
+        state, batch.cycles = reference.race(cell, builder.value(batch, op.operands[0]), parameters)
+        return state
+
+    return run
 
 
 def _arbiter(builder: Builder, op: Operation, cell: Arbiter) -> Callable[[Batch], Any]:
@@ -159,22 +179,27 @@ def _arbiter(builder: Builder, op: Operation, cell: Arbiter) -> Callable[[Batch]
 
 
 def _count(builder: Builder, op: Operation, cell: CountCell) -> Callable[[Batch], Any]:
-    product, geometry = product_of(op), geometry_of(op)
+    product, geometry, flips = product_of(op), geometry_of(op), builder.flips
+    number = builder.number[op]
+    operands = flips is not None and flips.touches(number, X, W)
+    products = ProductFlips(flips, op, number) if flips is not None and flips.touches(number, PRODUCT) else None
 
     def run(batch: Batch) -> np.ndarray:
         x, w = (builder.value(batch, v) for v in op.operands)
-        if builder.flips is None:
+        if not operands and products is None:
             return reference.count(product, geometry, reference_bits(x), reference_bits(w))
         counts = []
         for s in range(batch.samples):
-            sides = [flipped_sample(builder, op, side, stream, batch.first, s) for side, stream in enumerate((x, w))]
+            sides = [sample_of(builder, op, side, stream, batch.first, s) for side, stream in enumerate((x, w))]
             counts.append(reference.count(product, geometry, *(reference_bits(side) for side in sides)))
+            if products is not None:
+                products.apply(counts[-1][0], sides[0], sides[1], 0, batch.first + s)
         return np.concatenate(counts)
 
     return run
 
 
-def flipped_sample(builder: Builder, op: Operation, side: int, stream: StreamValue, first: int, s: int) -> PlainStream:
+def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, first: int, s: int) -> PlainStream:
     """Operand `side` of a dot product for sample s of the batch that starts at sample `first`, with its flips."""
     assert builder.flips is not None
     bits, signs = stream.sample(s)
@@ -192,7 +217,19 @@ def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callabl
     if geometry.window is not None:
         convolution = FixedConvolution(geometry, weights)
         return lambda batch: convolution.run(builder.value(batch, op.operands[0])) + initial
-    return lambda batch: reference.multiply_add(builder.value(batch, op.operands[0]), weights[0], initial)
+    flips, number = builder.flips, builder.number[op]
+
+    def run(batch: Batch) -> np.ndarray:
+        numbers = builder.value(batch, op.operands[0])
+        if flips is not None and flips.touches(number, X):
+            numbers = flipped_numbers(flips, op, number, batch.first, numbers)
+        totals = reference.multiply_add(numbers, weights[0], initial)
+        if flips is not None and flips.touches(number, STATE):
+            masks = state_masks(flips, op, number, batch.first, batch.samples, 1)[..., 0]
+            totals = wrapped(totals ^ masks, state_width(op))
+        return totals
+
+    return run
 
 
 def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]:
@@ -227,10 +264,15 @@ def _gather(builder: Builder, op: Operation, cell: Gather) -> Callable[[Batch], 
 
 def _fsm(builder: Builder, op: Operation, cell: Fsm) -> Callable[[Batch], Any]:
     parameters = REGISTRY[op.name].parameters(op)
-    kind = result_type(op)
+    kind, flips, number = result_type(op), builder.flips, builder.number[op]
 
     def run(batch: Batch) -> Any:
-        bits, state = reference.run_fsm(cell, builder.value(batch, op.operands[0]), parameters)
+        counts, disturb = builder.value(batch, op.operands[0]), None
+        if flips is not None and flips.touches(number, STATE):
+            counts = np.broadcast_to(counts, (batch.samples, *counts.shape[1:]))
+            masks = state_masks(flips, op, number, batch.first, batch.samples, counts.shape[-1])
+            disturb = disturbance(masks, state_width(op))
+        bits, state = reference.run_fsm(cell, counts, parameters, disturb)
         return PlainStream(kind, bits) if isinstance(kind, Stream) else state
 
     return run
@@ -264,6 +306,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Comb: _comb,
     SourceCell: _source,
     Memory: _memory,
+    Race: _race,
     Arbiter: _arbiter,
     CountCell: _count,
     MultiplyAdd: _multiply_add,

@@ -8,7 +8,7 @@ from sccc.backends.simulator.training_kernel import Kernel, build_kernel, storag
 from sccc.backends.simulator.training_reference import Reference, State, check_trainable, initial_state
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Module
-from sccc.ops.training import input_numbers
+from sccc.ops.training_types import input_numbers
 
 ENGINES = ("numba", "numpy")
 

@@ -56,9 +56,19 @@ class FloatTrainer:
     def train(self, numbers: np.ndarray, labels: np.ndarray, order: np.ndarray | None = None) -> None:
         """As `Trainer.train`."""
         order = np.arange(len(numbers)) if order is None else order
-        rule = (np.float32(self.rule.rate), np.float32(self.rule.beta), LOSSES[self.rule.loss])
-        buffers: tuple[Any, ...] = (self._parameters, self._velocity, self._values, self._errors)
-        _train(order.astype(np.int64), numbers, np.asarray(labels, dtype=np.int64), self._layout, *buffers, *rule)
+        _train(
+            order.astype(np.int64),
+            numbers,
+            np.asarray(labels, dtype=np.int64),
+            self._layout,
+            self._parameters,
+            self._velocity,
+            self._values,
+            self._errors,
+            np.float32(self.rule.rate),
+            np.float32(self.rule.beta),
+            LOSSES[self.rule.loss],
+        )
 
     def accuracy(self, numbers: np.ndarray, labels: np.ndarray) -> float:
         """As `Trainer.accuracy`."""
@@ -107,7 +117,7 @@ def _forward(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: 
 
 
 @njit(cache=True, nogil=True)
-def _slope(function: int, a: float) -> float:
+def _slope(function: int, a: Any) -> Any:
     """The derivative of an activation, from its output."""
     if function == TANH:
         return np.float32(1.0) - a * a
@@ -157,8 +167,8 @@ def _train(
     velocity: np.ndarray,
     values: np.ndarray,
     errors: np.ndarray,
-    rate: float,
-    beta: float,
+    rate: Any,
+    beta: Any,
     loss: int,
 ) -> None:
     for s in order:
@@ -178,8 +188,8 @@ def _descend(
     velocity: np.ndarray,
     values: np.ndarray,
     errors: np.ndarray,
-    rate: float,
-    beta: float,
+    rate: Any,
+    beta: Any,
 ) -> None:
     """Move a layer's parameters. Errors below `TINY` move nothing that float32 holds, and would make denormals, which are slow."""
     m, n, start, out, _ = layout[layer]

@@ -27,7 +27,7 @@ from sccc.cells import Comb
 from sccc.diagnostics import InternalError
 from sccc.intervals import widest
 from sccc.ops import REGISTRY
-from sccc.ops.training import STATE_BITS
+from sccc.ops.training_types import STATE_BITS
 from sccc.training_cells import FreeRunning, Update
 from sccc.types import Fixed, Random
 

@@ -18,7 +18,7 @@ class Observable:
     """A value of the IR as a signal of the netlist.
 
     From hardware cycle `first` (0: `start` is high) it shows the value's window for `cycles` cycles, lanes packed in
-    `width` bits each.
+    `width` bits each. `stops`: it is of a layer that may end its window early, and then shows nothing more.
     """
 
     value: Value
@@ -27,6 +27,7 @@ class Observable:
     cycles: int
     lanes: int
     width: int
+    stops: bool = False
 
     def __str__(self) -> str:
         """The value's name in the IR, or that of the port."""

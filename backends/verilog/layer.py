@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.verilog import cell_modules, images, library
+from sccc.backends.verilog import cell_modules, early_exit, images, library
 from sccc.backends.verilog.dot import neuron_module
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import packed, sized
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, SourceCell, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
 from sccc.neurons import constant_streams, neuron, root_source
@@ -49,7 +49,8 @@ def bus_width(kind: Type) -> int:
 class LayerModule:
     """An emitted layer: its text, library modules used, and the Verilog name of each value inside it.
 
-    `ports` are the names of the output ports; an input's is its signal.
+    `ports` are the names of the output ports; an input's is its signal. `registers`: the hierarchical names of the registers of
+    sums and state machines, by their result.
     """
 
     name: str
@@ -58,6 +59,13 @@ class LayerModule:
     signals: dict[Value, str]
     inputs: list[Value]
     ports: dict[Value, str]
+    ops: list[Operation]
+    registers: dict[Value, str]
+
+    @property
+    def stops(self) -> bool:
+        """Whether the window may end early."""
+        return bool(early_exit.races(self.ops))
 
 
 @dataclass
@@ -75,9 +83,10 @@ class LayerEmitter:
     used: dict[str, str] = field(default_factory=dict)
     signals: dict[Value, str] = field(default_factory=dict)
     signs: dict[Value, str] = field(default_factory=dict)
+    registers: dict[Value, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.names = Names(("clk", "rst", "go", "running", "t", "done", "window", "ended"))
+        self.names = Names(("clk", "rst", "go", "running", "t", "done", "window", "ended", "safe"))
         inside = {op.result for op in self.ops}
         self.inputs = list(dict.fromkeys(v for op in self.ops for v in op.operands if v not in inside))
 
@@ -93,7 +102,8 @@ class LayerEmitter:
         ports = self._ports(outputs)
         head = [f"// layer {self.name}: {comment(self.origin)}", f"module {self.name} (", ",\n".join(ports), ");"]
         text = "\n".join([*head, *self._window(), *self.lines, "endmodule", ""])
-        return LayerModule(self.name, "\n".join([*self.neurons, text]), self.used, self.signals, self.inputs, outputs)
+        text = "\n".join([*self.neurons, text])
+        return LayerModule(self.name, text, self.used, self.signals, self.inputs, outputs, self.ops, self.registers)
 
     def _window(self) -> list[str]:
         """What says when the layer runs and when it has ended."""
@@ -104,6 +114,8 @@ class LayerEmitter:
         if is_instant(self.ops):
             lines = ["  reg ended;", "  always @(posedge clk) ended <= go && !rst;", "  assign done = ended;"]
             return ["  // A new sample may come in every cycle.", *lines]
+        if early_exit.races(self.ops):
+            return early_exit.exit_window(self)
         self.use("sccc_window", library.WINDOW)
         return [
             "  wire running;",
@@ -134,13 +146,15 @@ class LayerEmitter:
         self.lines.append(f"  wire [{(width or bus_width(value.type)) - 1}:0] {name};")
         return name
 
-    def instance(self, module: str, parameters: Mapping[str, object], label: str, ports: Mapping[str, str]) -> None:
-        """An instance, one parameter a line when there are long ones."""
+    def instance(self, module: str, parameters: Mapping[str, object], label: str, ports: Mapping[str, str]) -> str:
+        """An instance, one parameter a line when there are long ones; its name."""
         arguments = [f".{k}({v})" for k, v in parameters.items()]
         text = ", ".join(arguments) if sum(map(len, arguments)) < 100 else "\n    " + ",\n    ".join(arguments) + "\n  "
         connections = ", ".join(f".{k}({v})" for k, v in ports.items())
         head = f"  {module} #({text})" if arguments else f"  {module}"
-        self.lines.append(f"{head} {self.names.make(label)} (\n    {connections}\n  );")
+        name = self.names.make(label)
+        self.lines.append(f"{head} {name} (\n    {connections}\n  );")
+        return name
 
     # -- ops by cell kind ---------------------------------------------------------------------------------------
 
@@ -165,7 +179,9 @@ class LayerEmitter:
         elif isinstance(cell, MultiplyAdd):
             self._multiply_add(op) if geometry_of(op).window is None else images.emit_fixed_conv(self, op)
         elif isinstance(cell, Fsm):
-            self._fsm(op)
+            self.machine(op, op.name)
+        elif isinstance(cell, Race):
+            early_exit.emit_race(self, op)
         elif isinstance(cell, Memory):
             self._lookup(op)
         elif isinstance(cell, Arbiter):
@@ -317,30 +333,30 @@ class LayerEmitter:
         name = self.signals[op.result] = self.names.make(op.result.name, op.result.name)
         self.lines.append(f"  reg [{bus_width(op.result.type) - 1}:0] {name};")
         self.lines.append(f"  always @(posedge clk) if (go) {name} <= {following};")
+        self.registers[op.result] = name
 
     def _signs(self, x: Value) -> str:
         return self.signs[x]
 
-    def _fsm(self, op: Operation) -> None:
-        definition = REGISTRY[op.name]
-        assert op.result is not None and isinstance(definition.cell, Fsm)
+    def machine(self, op: Operation, kind: str, running: str = "running") -> None:
+        """The state machines of op `kind`, with the parameters and names of `op`."""
+        definition, fsm = REGISTRY[op.name], REGISTRY[kind].cell
+        assert op.result is not None and isinstance(fsm, Fsm)
         count, lanes = op.operands[0], op.result.type.lanes
         values = definition.parameters(op)
-        lowest = int(np.min(definition.cell.lowest.evaluate(values)))
-        highest = int(np.max(definition.cell.highest.evaluate(values)))
-        module = self.use(cell_modules.module_name(op.name), cell_modules.fsm_module(op.name))
+        lowest = int(np.min(fsm.lowest.evaluate(values)))
+        highest = int(np.max(fsm.highest.evaluate(values)))
+        module = self.use(cell_modules.module_name(kind), cell_modules.fsm_module(kind))
         name = self.signals[op.result] = self.wire(op.result)
-        own = {p: values[p] for p in cell_modules.fsm_parameters(op.name)}
+        own = {p: values[p] for p in cell_modules.fsm_parameters(kind)}
         width = parameter_width(own)
         bits = signed_width(lowest, highest)
         parameters: dict[str, object] = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
-        parameters["START"] = _per_lane(
-            np.asarray(definition.cell.initial.evaluate(values)), bits, op.result.type.shape
-        )
+        parameters["START"] = _per_lane(np.asarray(fsm.initial.evaluate(values)), bits, op.result.type.shape)
         parameters |= {p.upper(): _per_lane(v, width, op.result.type.shape) for p, v in own.items()}
-        ports = {"clk": "clk", "go": "go", "running": "running", "count": self.signals[count]}
-        ports["bits" if definition.cell.out is not None else "states"] = name
-        self.instance(module, parameters, f"{name}_fsm", ports)
+        ports = {"clk": "clk", "go": "go", "running": running, "count": self.signals[count]}
+        ports["bits" if fsm.out is not None else "states"] = name
+        self.registers[op.result] = self.instance(module, parameters, f"{name}_fsm", ports) + ".state"
 
     def _comb(self, op: Operation) -> None:
         """An integer op, lane by lane: sc.rescale, sc.offset, sc.add."""

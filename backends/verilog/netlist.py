@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sccc import __version__
+from sccc.backends.verilog.early_exit import header_lines, races
 from sccc.backends.verilog.folded.netlist import emit_folded
 from sccc.backends.verilog.interface import Netlist, Observable, input_tables, level_of, port_bus
 from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
@@ -142,9 +143,9 @@ def _observables(layers: dict[str, LayerModule], plan: Schedule) -> tuple[Observ
             cycles = value.type.length if isinstance(value.type, Stream | Count) else 1
             if isinstance(value.type, Stream | Count | Level | Total):
                 path = f"layer_{number}.{signal}"
-                found.append(
-                    Observable(value, path, plan.first_cycle(value), cycles, value.type.lanes, lane_width(value.type))
-                )
+                lanes, width = value.type.lanes, lane_width(value.type)
+                stops = layer.stops and isinstance(value.type, Stream | Count)
+                found.append(Observable(value, path, plan.first_cycle(value), cycles, lanes, width, stops))
     return tuple(found)
 
 
@@ -187,6 +188,8 @@ def _header(
     for name, layer in layers.items():
         timing = plan.layers[name]
         lines.append(f"  {layer.name}  '{names.original.get(layer.name, name)}'  {timing.length}  {timing.go}")
+    for layer in layers.values():
+        lines += [line for op in races(layer.ops) for line in header_lines(op, plan.latency)]
     lines += input_tables(source)
     changed = {
         legal: was

@@ -24,11 +24,19 @@ class Testbench:
     cycles: int
 
 
-def emit_testbench(netlist: Netlist, stem: str, inputs: np.ndarray, expected: dict[str, np.ndarray]) -> Testbench:
+def emit_testbench(
+    netlist: Netlist,
+    stem: str,
+    inputs: np.ndarray,
+    expected: dict[str, np.ndarray],
+    taken: np.ndarray | None = None,
+    faults: str = "",
+) -> Testbench:
     """A testbench for `samples` inputs.
 
     inputs: int levels [samples, lanes]. expected: for each observable's value name, integers [samples, lanes, cycles] (streams,
-    counts) or [samples, lanes] (totals, levels).
+    counts) or [samples, lanes] (totals, levels). taken: cycles [samples] of a window that may end early. faults: Verilog that puts
+    faults into the netlist.
     """
     samples = len(inputs)
     files = {f"{stem}_input.hex": hex_words(inputs[:, :, None], netlist.input_value.type)}
@@ -45,6 +53,8 @@ def emit_testbench(netlist: Netlist, stem: str, inputs: np.ndarray, expected: di
         checks.append(_check(number, seen))
     plan = netlist.schedule
     cycles = (samples - 1) * plan.interval + plan.latency + 2
+    if taken is not None:
+        files |= _early_files(netlist, stem, taken, cycles)
     files[f"{stem}.v"] = _TEMPLATE.format(
         top=netlist.top,
         stem=stem,
@@ -56,7 +66,8 @@ def emit_testbench(netlist: Netlist, stem: str, inputs: np.ndarray, expected: di
         y=netlist.output_port,
         x_width=bus_width(netlist.input_value.type),
         y_width=bus_width(netlist.output_value.type),
-        memories="\n".join(memories),
+        memories="\n".join([*memories, *_early_memories(stem, samples, cycles, taken), faults]),
+        valid=_ON_TIME if taken is None else "expected_valid[cycle]",
         checks="\n".join(checks),
         reported=REPORTED_MISMATCHES,
     )
@@ -107,12 +118,35 @@ def _memory(number: int, seen: Observable, file: str, samples: int) -> str:
     )
 
 
+_ON_TIME = "(cycle >= LATENCY && (cycle - LATENCY) % INTERVAL == 0 && (cycle - LATENCY) / INTERVAL < SAMPLES)"
+
+
+def _early_files(netlist: Netlist, stem: str, taken: np.ndarray, cycles: int) -> dict[str, str]:
+    """Of a layer that may end early: how long each sample's window is, and in which cycles `valid` is high."""
+    plan = netlist.schedule
+    length = next(seen.cycles for seen in netlist.observables if seen.stops)
+    valid = np.zeros(cycles + 1, dtype=int)
+    valid[np.arange(len(taken)) * plan.interval + plan.latency - (length - taken)] = 1
+    lines = {f"{stem}_taken.hex": (f"{int(t):x}" for t in taken), f"{stem}_valid.hex": (str(v) for v in valid)}
+    return {name: "\n".join(text) + "\n" for name, text in lines.items()}
+
+
+def _early_memories(stem: str, samples: int, cycles: int, taken: np.ndarray | None) -> list[str]:
+    if taken is None:
+        return []
+    return [
+        f'  reg [31:0] taken [0:{samples - 1}];\n  initial $readmemh("{stem}_taken.hex", taken);',
+        f'  reg expected_valid [0:{cycles}];\n  initial $readmemh("{stem}_valid.hex", expected_valid);',
+    ]
+
+
 def _check(number: int, seen: Observable) -> str:
+    limit = "taken[sample]" if seen.stops else str(seen.cycles)
     return f"""\
       if (cycle >= {seen.first}) begin
         sample = (cycle - {seen.first}) / INTERVAL;
         position = (cycle - {seen.first}) % INTERVAL;
-        if (sample < SAMPLES && position < {seen.cycles}) begin
+        if (sample < SAMPLES && position < {limit}) begin
           compared = compared + {seen.lanes};
           if (dut.{seen.path} !== expected_{number}[sample * {seen.cycles} + position]) begin
             for (lane = 0; lane < {seen.lanes}; lane = lane + 1)
@@ -173,7 +207,7 @@ module {top}_tb;
     if (cycle >= 0) begin
 {checks}
       compared = compared + 1;
-      if (valid !== (cycle >= LATENCY && (cycle - LATENCY) % INTERVAL == 0 && (cycle - LATENCY) / INTERVAL < SAMPLES)) begin
+      if (valid !== {valid}) begin
         mismatches = mismatches + 1;
         if (reported < {reported}) $display("MISMATCH valid sample 0 cycle %0d got %b expected %b", cycle, valid, !valid);
         reported = reported + 1;

@@ -22,7 +22,7 @@ from sccc.diagnostics import SccError
 from sccc.intervals import widest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.training import STATE_BITS, ranges_of
+from sccc.ops.training_types import STATE_BITS, ranges_of
 from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
 from sccc.types import Fixed, Random, Type, signed_width
 from sccc.verify import verify

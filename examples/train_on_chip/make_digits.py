@@ -3,6 +3,7 @@ weights. Run: python examples/train_on_chip/make_digits.py"""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def save_data() -> None:
 def save_model() -> None:
     random = np.random.default_rng(1)
     nodes, initializers, value = [], [], "x"
-    for number, (n, m) in enumerate(zip(SIZES, SIZES[1:], strict=False), start=1):
+    for number, (n, m) in enumerate(itertools.pairwise(SIZES), start=1):
         limit = np.sqrt(6.0 / (n + m))
         weight = random.uniform(-limit, limit, (m, n)).astype(np.float32)
         initializers += [

@@ -142,8 +142,8 @@ def test_streams_in_its_layer():
 
 
 def test_flips_are_for_streams():
-    with pytest.raises(sccc.SccError, match="bits flip in streams"):
-        Simulator(compiled(fixed()), flip_rate=0.01)
+    with pytest.raises(sccc.SccError, match="no product streams"):
+        Simulator(compiled(fixed()), flip_rate=0.01, flips=("product",))
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,10 @@ def integer_op(text: EngineText, op: Operation, operands: Mapping[str, str], wid
     for name, table in ports.items():
         narrow = parameter_width({name: table})
         word = text.constants(name, table, narrow, "total_valid && total_ready")
-        lanes = [f"{{{wide - narrow}{{{word}[{i * narrow + narrow - 1}]}}}}, {word}[{i * narrow} +: {narrow}]" for i in range(beat)]
+        lanes = [
+            f"{{{wide - narrow}{{{word}[{i * narrow + narrow - 1}]}}}}, {word}[{i * narrow} +: {narrow}]"
+            for i in range(beat)
+        ]
         connections[f"{name}_all"] = f"{{{', '.join(reversed(lanes))}}}"
     text.instance(module, f"{out}_lanes", parameters, {**connections, "result": out})
 

@@ -95,10 +95,12 @@ module sccc_line_buffer #(
   reg [$clog2(BLOCKS + 1)-1:0]  b;
   reg [$clog2(BLOCKS * TAP + TAP + 1)-1:0] base;
 
-  wire signed [YB-1:0] last_y = (y0 + REACH > HEIGHT - 1) ? HEIGHT - 1 : y0 + REACH;
-  wire signed [XB-1:0] last_x = (x0 + WIDE > ROW - PIXEL) ? ROW - PIXEL : x0 + WIDE;
-  wire signed [XB-1:0] done_x = column;
-  wire available = last_y < 0 || written > last_y || (written == last_y && done_x > last_x);
+  // The last pixel under the window, or the first of the image: nothing is read before a sample has begun.
+  wire signed [YB-1:0] under_y = y0 + REACH;
+  wire signed [XB-1:0] under_x = x0 + WIDE;
+  wire signed [YB-1:0] last_y  = (under_y < 0) ? 0 : (under_y > HEIGHT - 1) ? HEIGHT - 1 : under_y;
+  wire signed [XB-1:0] last_x  = (under_x < 0) ? 0 : (under_x > ROW - PIXEL) ? ROW - PIXEL : under_x;
+  wire available = written > last_y || (written == last_y && $signed(column) > last_x);
   wire issue = available && (!step || taken);
   wire in_image = !spent && y >= 0 && y < HEIGHT && x >= 0 && x < ROW && base + c < PIXEL;
   wire [AB-1:0] place = line_y + x + base + c;
@@ -497,7 +499,7 @@ module sccc_layout #(
   assign b_ready = (b_count != B_BEATS);
   wire from_a  = entry < A_BEATS;
   wire nothing = entry == A_BEATS + B_BEATS;
-  wire come    = nothing || (from_a ? entry < a_count : entry < A_BEATS + b_count);
+  wire come    = nothing ? a_count != 0 : from_a ? entry < a_count : entry < A_BEATS + b_count;
   wire take    = entry_valid && !sent && come && (!out_valid || out_ready);
   wire all     = (sent || (take && entry_last)) && !a_ready && !b_ready;
   always @(posedge clk) begin

@@ -31,7 +31,7 @@ def emit_folded_testbench(
     """
     samples, flow = len(inputs), netlist.flow
     times = timing(flow, samples)
-    limit = times.done[-1] + 2
+    limit = max(times.done[-1], *(ends[-1] for ends in times.ends.values())) + 2
     if stalled:
         limit = PATIENCE * limit + 1000
     source = flow.source
@@ -61,8 +61,14 @@ def emit_folded_testbench(
         timed=int(not stalled),
         pause="noise[0]" if stalled else "1'b0",
         watches="\n".join(watches),
+        counts="\n".join(
+            f"      if (watch_{k}.missing != 0)\n"
+            f'        $display("MISMATCH transfers_{k} sample 0 cycle 0 got %0d expected %0d", watch_{k}.at, watch_{k}.TOTAL);'
+            for k in every
+        ),
         compared=" + ".join(["compared", *(f"watch_{k}.compared" for k in every)]),
-        mismatches=" + ".join(["mismatches", *(f"watch_{k}.mismatches + watch_{k}.missing" for k in every)]),
+        mismatches=" + ".join(["mismatches", *(f"watch_{k}.mismatches" for k in every)]),
+        missing=" + ".join(f"watch_{k}.missing" for k in every),
     )
     return Testbench(files, f"{stem}.v", limit)
 
@@ -127,6 +133,8 @@ module {top}_tb;
 
 {watches}
 
+  wire signed [31:0] missing = {missing};
+
   always #5 clk = ~clk;
 
   initial begin
@@ -165,10 +173,11 @@ module {top}_tb;
       end
       finished = finished + 1;
     end
-    if (cycle == LIMIT || (finished == SAMPLES && !TIMED)) begin
+    if (cycle == LIMIT || (!TIMED && finished == SAMPLES && missing == 0)) begin
       mismatches = mismatches + SAMPLES - finished;
       compared = {compared};
-      mismatches = {mismatches};
+      mismatches = {mismatches} + missing;
+{counts}
       $display("DONE compared %0d mismatches %0d cycles %0d", compared, mismatches, cycle);
       if (mismatches == 0) $display("PASS"); else $display("FAIL");
       $finish;
@@ -192,7 +201,8 @@ module {top}_watch #(
   input wire              happens,
   input wire [BEAT*W-1:0] data
 );
-  reg [BEAT*W-1:0] expected [0:SAMPLES*BEATS-1];
+  localparam TOTAL = SAMPLES * BEATS;
+  reg [BEAT*W-1:0] expected [0:TOTAL-1];
   reg [31:0] ends [0:SAMPLES-1];
   integer at, compared, mismatches, lane, reported;
   initial begin
@@ -205,11 +215,11 @@ module {top}_watch #(
   end
 
   // Lanes that have not come, or came too often.
-  wire signed [31:0] missing = (at < SAMPLES * BEATS ? SAMPLES * BEATS - at : at - SAMPLES * BEATS) * BEAT;
+  wire signed [31:0] missing = (at < TOTAL ? TOTAL - at : at - TOTAL) * BEAT;
 
   always @(negedge clk) begin
     if (cycle >= 0 && happens === 1'b1) begin
-      if (at < SAMPLES * BEATS) begin
+      if (at < TOTAL) begin
         compared = compared + BEAT;
         if (data !== expected[at]) begin
           for (lane = 0; lane < BEAT; lane = lane + 1)

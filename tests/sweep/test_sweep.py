@@ -1,0 +1,151 @@
+"""Sweeps: points are what a run of their own gives, a stopped sweep goes on, and a prefix is not simulated again."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+import sccc
+from sccc import sweep_work
+from sccc.accuracy import predictions
+from sccc.config import make_config
+from sccc.digest import digest, pack, unpack
+from sccc.sweep import Sweep, run_sweep, wilson
+
+
+def accuracy(source, samples, flip_rate=0.0, **options):
+    module = sccc.compile(source, calibration=samples.x[:50], **options)
+    output = sccc.simulate(module, samples.x, flip_rate=flip_rate, seed=1).output
+    return float((predictions(output) == samples.y).mean())
+
+
+def swept(source, samples, folder, sweep, **more):
+    return run_sweep(source, samples, sweep, calibration=samples.x[:50], cache=folder, **{"jobs": 1, **more})
+
+
+def test_points_are_what_single_runs_give(source, samples, tmp_path):
+    sweep = Sweep((8, 32), (0.0, 0.1), ("signed", "bipolar"), ("accumulate", "streaming"))
+    results = swept(source, samples, tmp_path, sweep)
+    assert [r["point"] for r in results] == [asdict(p) for p in sweep.points()]
+    for result in results:
+        p = result["point"]
+        own = accuracy(source, samples, p["flip_rate"], length=p["length"], encoding=p["encoding"], style=p["style"])
+        assert result["accuracy"] == own
+        assert result["low"] < own < result["high"] or own == 1.0
+    assert len({r["accuracy"] for r in results}) > 4
+
+
+def test_the_prefix_of_a_longer_streaming_run_answers_for_a_shorter_one(source, samples, tmp_path, monkeypatch):
+    simulated = []
+    real = sweep_work.simulate_group
+    monkeypatch.setattr("sccc.sweep.simulate_group", lambda group, *rest: simulated.append(group) or real(group, *rest))
+    base = make_config({"bits": 6})
+    results = swept(source, samples, tmp_path, Sweep((8, 16, 64), styles=("streaming",), base=base))
+    assert [r["from_prefix"] for r in results] == [64, 64, 0]
+    assert [group.length for group in simulated] == [64]
+    for result in results:
+        length = result["point"]["length"]
+        assert result["accuracy"] == accuracy(source, samples, length=length, bits=6, style="streaming")
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"), (({"style": "accumulate", "bits": 6}, (0.0,)), ({"style": "streaming"}, (0.0,)),
+                           ({"style": "streaming", "bits": 6}, (0.1,)))
+)  # fmt: skip
+def test_runs_whose_bits_differ_are_not_shared(source, samples, tmp_path, options, rates):
+    """Layers that accumulate wait for their windows; other levels make other streams; flips depend on the window."""
+    base = make_config(options)
+    results = swept(source, samples, tmp_path, Sweep((16, 64), rates, styles=(options["style"],), base=base))
+    assert [r["from_prefix"] for r in results] == [0, 0]
+
+
+def test_a_stopped_sweep_goes_on(source, samples, tmp_path, monkeypatch):
+    sweep = Sweep((8, 16, 32), (0.0, 0.05))
+    seen = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        swept(source, samples, tmp_path, sweep, progress=stop)
+    assert len(list(tmp_path.glob("*.json"))) == 3
+    again = swept(source, samples, tmp_path, sweep)
+    assert sorted(r["cached"] for r in again) == [False] * 3 + [True] * 3
+    monkeypatch.setattr("sccc.sweep.simulate_group", None)  # all is there: nothing runs
+    third = swept(source, samples, tmp_path, sweep)
+    assert [r["accuracy"] for r in third] == [r["accuracy"] for r in again]
+
+
+def test_what_a_result_depends_on_is_in_its_key(source, samples, tmp_path):
+    sweep = Sweep((8,))
+    swept(source, samples, tmp_path, sweep)
+    for other in (
+        lambda: run_sweep(source, samples, sweep, calibration=samples.x[:40], cache=tmp_path, jobs=1),
+        lambda: swept(source, type(samples)(samples.x[:100], samples.y[:100]), tmp_path, sweep),
+        lambda: swept(source, samples, tmp_path, Sweep((8,), base=make_config({"seed": 3}))),
+        lambda: swept(source, samples, tmp_path, Sweep((8,), flips=("product",))),
+        lambda: swept(source, samples, tmp_path, Sweep((8,), base=make_config({}, {"fc1": {"length": 16}}))),
+    ):
+        assert [r["cached"] for r in other()] == [False]
+    assert [r["cached"] for r in swept(source, samples, tmp_path, sweep)] == [True]
+
+
+def test_a_damaged_result_is_measured_again(source, samples, tmp_path):
+    first = swept(source, samples, tmp_path, Sweep((8,)))
+    (path,) = tmp_path.glob("*.json")
+    path.write_text("{")
+    assert swept(source, samples, tmp_path, Sweep((8,)))[0] == first[0]
+
+
+def test_processes_give_the_same(source, samples, tmp_path):
+    sweep = Sweep((8, 16), (0.0, 0.1))
+    alone = swept(source, samples, tmp_path / "a", sweep)
+    assert swept(source, samples, tmp_path / "b", sweep, jobs=2) == alone
+
+
+def test_a_dask_cluster_gives_the_same(source, samples, tmp_path):
+    from distributed import LocalCluster
+
+    sweep = Sweep((8, 16), (0.0, 0.1))
+    alone = swept(source, samples, tmp_path / "a", sweep)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        spread = swept(source, samples, tmp_path / "b", sweep, cluster=cluster.scheduler_address)
+        log = cluster.scheduler.transition_log
+        workers = {event.args[2].get("worker") for event in ()} or {
+            ws.address for ws in cluster.scheduler.workers.values()
+        }
+        assert len(workers) == 2 and log
+    assert spread == alone
+
+
+def test_without_dask_the_error_says_what_to_install(source, samples, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(sccc.SccError, match=r"dask is not installed") as caught:
+        swept(source, samples, tmp_path, Sweep((8,)), cluster="tcp://127.0.0.1:1")
+    assert "pip install 'sccc[cluster]'" in str(caught.value)
+
+
+def test_what_a_configuration_refuses_is_told_and_the_others_run(source, samples, tmp_path):
+    results = swept(source, samples, tmp_path, Sweep((8, 16), encodings=("unipolar", "signed")))
+    assert ["refused" in r for r in results] == [True, True, False, False]
+
+
+def test_wilson_intervals_are_those_of_the_formula():
+    """Newcombe (1998), Table I: 81 of 263 and 0 of 20."""
+    assert np.allclose(wilson(81, 263), (0.2553, 0.3662), atol=5e-5)
+    assert np.allclose(wilson(0, 20), (0.0, 0.1611), atol=5e-5)
+    assert wilson(20, 20)[1] == 1.0
+
+
+def test_a_module_survives_packing(source, samples):
+    module = sccc.compile(source, calibration=samples.x[:50], length=16)
+    again = unpack(pack(module))
+    assert digest(again) == digest(module)
+    assert np.array_equal(sccc.simulate(again, samples.x).raw, sccc.simulate(module, samples.x).raw)
+    again.ops[0].attributes["scale"] = 2.0
+    assert digest(again) != digest(module)
