@@ -1,7 +1,7 @@
 """Write VGG16, ResNet18 and MobileNetV2 for 32x32 images as ONNX. Needs torch (the CPU build: `pip install torch`).
 
     python export.py -o FOLDER                     # the full networks: 59, 45 and 9 MB
-    python export.py --width 0.125 --shipped      # the narrow ones and images.npz beside this script, as they are shipped
+    python export.py --width 0.125 --shipped       # the narrow ones and images.npz beside this script, as they are shipped
 
 Nothing here is trained, since networks of this size take hours: convolutions are random (He et al., ICCV 2015), batch
 normalisation has the statistics of a forward pass over made-up images, so that activations neither vanish nor explode, and the
