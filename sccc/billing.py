@@ -17,15 +17,18 @@ from sccc import commands, report
 from sccc.accuracy import predictions
 from sccc.api import compile
 from sccc.backends.simulator import Simulator
+from sccc.cells import MultiplyAdd
 from sccc.cli import EXIT_OK
 from sccc.config import Config
-from sccc.cost import Cost, bill
+from sccc.cost import bill
 from sccc.data import Data, has_calibration, load_calibration, load_data
+from sccc.dataflow import is_folded
 from sccc.diagnostics import Collector, Location, SccError
-from sccc.energy import OSU018, estimates
+from sccc.energy import OSU018, Estimate, estimate, estimates
 from sccc.files import write_files
+from sccc.folded_cost import folded_bill
 from sccc.ir import Module
-from sccc.schedule import schedule
+from sccc.ops import REGISTRY
 from sccc.types import Encoding, Level
 
 if TYPE_CHECKING:
@@ -48,15 +51,24 @@ STREAM_OPTIONS = ("length", "style", "bits", "encoding", "source", "sharing")
 def estimated(module: Module) -> dict[str, Any]:
     """The bill as plain data: `report.bill_rows` with area_um2 and energy_pj, per layer and in total."""
     data = report.bill_rows(module)
-    costs = {layer.name: layer.cost for layer in bill(module)[0]}
-    found = estimates(module, costs)
+    found = (
+        folded_estimates(module) if is_folded(module) else estimates(module, {x.name: x.cost for x in bill(module)[0]})
+    )
     for row, each in zip(data["layers"], found.values(), strict=True):
         row["area_um2"], row["energy_pj"] = round(each.area), round(each.energy, 3)
     data["area_um2"] = round(sum(e.area for e in found.values()))
     data["energy_pj"] = round(sum(e.energy for e in found.values()), 3)
-    data["interval"] = schedule(module).interval
     data["table"] = OSU018.name
     return data
+
+
+def folded_estimates(module: Module) -> dict[str, Estimate]:
+    """By engine; without memories. Energy is that of the cycles in which the engine works."""
+    numbers = any(isinstance(REGISTRY[op.name].cell, MultiplyAdd) for op in module)
+    return {
+        engine.name: estimate(engine.cost, instant=numbers, interval=engine.working)
+        for engine in folded_bill(module).engines
+    }
 
 
 _COLUMNS = {
@@ -72,15 +84,28 @@ _COLUMNS = {
 }
 
 
+_FOLDED = {
+    "name": "layer",
+    "engine": "engine",
+    "multipliers": "multipliers",
+    "utilisation": "utilisation",
+    "memory_bits": "memory bits",
+    "gates": "gates",
+    "flipflops": "flip-flops",
+    "cycles": "cycles",
+    "area_um2": "area um² without memories",
+    "energy_pj": "energy pJ",
+}
+
+
 def estimated_table(data: dict[str, Any]) -> Any:
     """The bill as a table."""
-    footer = ["total", "", *(data[c] for c in list(_COLUMNS)[2:])]
+    columns = _FOLDED if "multipliers" in data else _COLUMNS
+    footer = ["total", "", *(data.get(c, "") for c in list(columns)[2:])]
     title = (
         f"estimated ({data['table']}; energy per inference in full operation, a sample every {data['interval']} cycles)"
     )
-    return report.table(
-        title, list(_COLUMNS.values()), [[x[c] for c in _COLUMNS] for x in data["layers"]], footer=footer
-    )
+    return report.table(title, list(columns.values()), [[x[c] for c in columns] for x in data["layers"]], footer=footer)
 
 
 def synthesized_parts(data: dict[str, Any], guess: dict[str, Any]) -> list[Any]:
@@ -182,8 +207,9 @@ def _single(args: argparse.Namespace, inputs: Any, liberty: Path | None) -> tupl
     module = commands._compile(args, inputs)
     commands._require_hardware(module)
     result = estimated(module)
-    for row, layer in zip(result["layers"], bill(module)[0], strict=True):
-        row["key"] = layer.name
+    if not is_folded(module):
+        for row, layer in zip(result["layers"], bill(module)[0], strict=True):
+            row["key"] = layer.name
     parts = [estimated_table(result)]
     if liberty is not None:
         found = _synthesize(args, module, inputs, liberty, "")
@@ -195,6 +221,12 @@ def _single(args: argparse.Namespace, inputs: Any, liberty: Path | None) -> tupl
 def _synthesize(args: argparse.Namespace, module: Module, inputs: Any, liberty: Path, label: str) -> SynthesisBill:
     from sccc.backends.synthesis import synthesize
 
+    if is_folded(module):
+        raise SccError(
+            "folded hardware has memories, for which the library has no cells",
+            Location(option="--synth"),
+            "leave out --synth for the estimate, or hand the emitted files to a flow with a memory compiler",
+        )
     with _stages(label) as watch:
         samples = activity_samples(module, inputs.data, inputs.calibration)
         return synthesize(module, samples, liberty, watch, glitches=args.glitches)
@@ -315,16 +347,9 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         right = predictions(output) == inputs.data.y
         accuracy = float(right.mean())
     if liberty is None:
-        guess, total = estimated(module), sum((x.cost for x in bill(module)[0]), Cost())
-        return Design(
-            name,
-            accuracy,
-            round(total.gates),
-            total.flipflops,
-            guess["interval"],
-            guess["area_um2"],
-            guess["energy_pj"],
-        )
+        guess = estimated(module)
+        measures = (guess[k] for k in ("gates", "flipflops", "interval", "area_um2", "energy_pj"))
+        return Design(name, accuracy, *measures, right=right)
     found = _synthesize(args, module, inputs, liberty, name)
     return Design(
         name,

@@ -11,8 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sccc.cost import Cost, bill
+from sccc.dataflow import is_folded
+from sccc.folded_cost import folded_bill
 from sccc.ir import Module
 from sccc.ops.registry import REQUIRED, Op
+from sccc.schedule import schedule
 
 PIPED_WIDTH = 1000
 """Columns where there is no terminal. Tables take what they need of it."""
@@ -76,8 +79,55 @@ def exit_tables(result: dict[str, Any]) -> list[Any]:
     return [text, table("", ["window", "margin", "cycles from start to valid", "samples"], rows)]
 
 
+def folded_rows(module: Module) -> dict[str, Any]:
+    """The bill of folded hardware as plain data: per engine and in total. utilisation: of the slowest engine's cycles."""
+    found = folded_bill(module)
+    total = found.total
+    return {
+        "layers": [
+            {
+                "name": engine.origin or engine.name,
+                "engine": engine.kind,
+                "multipliers": engine.multipliers,
+                "cycles": engine.cycles,
+                "utilisation": round(engine.utilisation, 3),
+                "memory_bits": engine.memory_bits,
+                "gates": round(engine.cost.gates),
+                "flipflops": engine.cost.flipflops,
+            }
+            for engine in found.engines
+        ],
+        "sources": total.sources,
+        "sngs": total.sngs,
+        "multipliers": sum(engine.multipliers for engine in found.engines),
+        "memory_bits": sum(engine.memory_bits for engine in found.engines),
+        "gates": round(total.gates),
+        "flipflops": total.flipflops,
+        "cycles": found.latency,
+        "interval": found.interval,
+    }
+
+
+def folded_table(module: Module) -> Table:
+    """The bill of folded hardware as a table."""
+    data = folded_rows(module)
+    headings = ["layer", "engine", "multipliers", "cycles", "utilisation", "memory bits", "gates", "flip-flops"]
+    rows = [list(layer.values()) for layer in data["layers"]]
+    footer = [
+        "total",
+        "",
+        *(data[k] for k in ("multipliers", "interval")),
+        "",
+        *(data[k] for k in ("memory_bits", "gates", "flipflops")),
+    ]
+    title = f"folded: a sample every {data['interval']:,} cycles, its result after {data['cycles']:,}"
+    return table(title, headings, rows, footer=footer)
+
+
 def bill_rows(module: Module) -> dict[str, Any]:
     """The bill as plain data: per layer and in total."""
+    if is_folded(module):
+        return folded_rows(module)
     layers, latency = bill(module)
     total = sum((layer.cost for layer in layers), Cost())
     return {
@@ -102,11 +152,14 @@ def bill_rows(module: Module) -> dict[str, Any]:
         "gates": round(total.gates),
         "flipflops": total.flipflops,
         "cycles": latency,
+        "interval": schedule(module).interval,
     }
 
 
 def bill_table(module: Module) -> Table:
     """The bill as a table."""
+    if is_folded(module):
+        return folded_table(module)
     data = bill_rows(module)
     columns = ["name", "encoding", "style", "source", "sources", "sngs", "products", "gates", "flipflops", "cycles"]
     rows = [[layer[c] for c in columns] for layer in data["layers"]]
