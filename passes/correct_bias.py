@@ -26,7 +26,7 @@ from sccc.types import Level, Stream, Total
 PRODUCTS = 1e11
 """Products of two bits that may be simulated for all corrections; large networks are corrected on fewer samples."""
 
-LEAST_SAMPLES = 16
+LEAST_SAMPLES = 8
 
 
 @register

@@ -11,6 +11,7 @@ from sccc.config import Options
 from sccc.diagnostics import Collector
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Operation, Value
+from sccc.ops.geometry import Geometry, conv_geometry, dot_geometry
 from sccc.ops.layer import LAYERS, PRODUCT_LAYERS
 from sccc.passes.forms import Forms
 from sccc.passes.manager import Pass, PassContext, register
@@ -178,6 +179,9 @@ def _rounding_error(rows: np.ndarray, step: np.ndarray, top: int) -> np.ndarray:
     return np.square(np.minimum(np.rint(rows / step), top) * step - rows).mean(axis=1)
 
 
+CALIBRATION_PRODUCTS = 1 << 32
+"""Products of numbers that are spent on calibration data: large networks see fewer samples, at least 8."""
+
 CALIBRATION_ELEMENTS = 1 << 26
 """Numbers that are kept of all values on the calibration data."""
 
@@ -187,7 +191,8 @@ def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:
     seen: dict[Value, np.ndarray] = {}
     if context.calibration is not None:
         lanes = sum(value.type.lanes for value in module.values())
-        samples = context.calibration[: max(8, CALIBRATION_ELEMENTS // lanes)]
+        work = sum(geometry.products for geometry in _geometries(module))
+        samples = context.calibration[: max(8, min(CALIBRATION_ELEMENTS // lanes, CALIBRATION_PRODUCTS // max(work, 1)))]
 
         def watch(op: Operation, value: np.ndarray) -> None:
             if op.result is not None and op.name in (*LAYERS, "nn.input", "nn.affine", "nn.avg_pool"):
@@ -195,6 +200,15 @@ def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:
 
         evaluate(module, samples, watch)
     return seen
+
+
+def _geometries(module: Module) -> list[Geometry]:
+    """Of the layers that multiply."""
+    made = {"nn.layer": dot_geometry, "nn.conv_layer": conv_geometry}
+    return [
+        made[op.name](op, op.operands[0].type.shape, np.asarray(op.attributes["weight"]).shape)
+        for op in module.ops_named(*PRODUCT_LAYERS)
+    ]
 
 
 def _input_range(op: Operation, context: PassContext, seen: dict[Value, np.ndarray]) -> tuple[float, bool]:
