@@ -3,6 +3,7 @@
 from sccc.passes import (
     absorb_quantizers,
     choose_encoding,
+    compensate_flips,
     correct_bias,
     early_exit,
     fold_constants,
@@ -28,6 +29,7 @@ __all__ = [
     "PassContext",
     "absorb_quantizers",
     "choose_encoding",
+    "compensate_flips",
     "correct_bias",
     "early_exit",
     "fold_constants",

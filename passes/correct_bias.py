@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sccc.diagnostics import InternalError
 from sccc.evaluate import evaluate
-from sccc.ir import Module, Operation, Value
+from sccc.ir import Attribute, Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS
 from sccc.ops.geometry import geometry_of
@@ -78,7 +78,8 @@ def _totals(op: Operation, numbers: dict[Value, np.ndarray], simulate: Simulate)
     kind = leaf.type
     assert isinstance(kind, Level)
     part = Module("part")
-    attributes = {"shape": list(kind.shape), "name": "x", "encoding": kind.encoding.value, "bits": kind.bits}
+    shape: list[Any] = list(kind.shape)
+    attributes: dict[str, Attribute] = {"shape": shape, "name": "x", "encoding": kind.encoding.value, "bits": kind.bits}
     source = part.append("sc.input", [], attributes, result=leaf.name).result
     assert source is not None
     made = {leaf: source}

@@ -192,7 +192,9 @@ def _calibrate(module: Module, context: PassContext) -> dict[Value, np.ndarray]:
     if context.calibration is not None:
         lanes = sum(value.type.lanes for value in module.values())
         work = sum(geometry.products for geometry in _geometries(module))
-        samples = context.calibration[: max(8, min(CALIBRATION_ELEMENTS // lanes, CALIBRATION_PRODUCTS // max(work, 1)))]
+        samples = context.calibration[
+            : max(8, min(CALIBRATION_ELEMENTS // lanes, CALIBRATION_PRODUCTS // max(work, 1)))
+        ]
 
         def watch(op: Operation, value: np.ndarray) -> None:
             if op.result is not None and op.name in (*LAYERS, "nn.input", "nn.affine", "nn.avg_pool"):

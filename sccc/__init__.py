@@ -23,6 +23,7 @@ _PUBLIC = {
     "emit": "sccc.api",
     "simulate": "sccc.backends.simulator",
     "Simulation": "sccc.backends.simulator",
+    "waveform": "sccc.waves",
     "check": "sccc.rtl_check",
     "CheckResult": "sccc.rtl_check",
     "Module": "sccc.ir",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sccc.ir import Module, Operation, Value
     from sccc.passes import PassContext, parse_pipeline, run_passes
     from sccc.rtl_check import CheckResult, check
+    from sccc.waves import waveform
 
 __all__ = [
     "CheckResult",
@@ -60,6 +62,7 @@ __all__ = [
     "parse_pipeline",
     "run_passes",
     "simulate",
+    "waveform",
 ]
 
 

@@ -82,10 +82,16 @@ def _traced(module: Module, x: np.ndarray, names: list[str]) -> dict[str, np.nda
 
 def emit(module: Module) -> str:
     """The module as Verilog-2005 text. Raises SccError when it is not all hardware."""
+    return emit_files(module, "")[""]
+
+
+def emit_files(module: Module, name: str) -> dict[str, str]:
+    """The module as Verilog-2005 text under `name`, and the memories that it reads when it runs (those of folded hardware)."""
     if module.ops_named("train.input"):
         from sccc.backends.verilog.training import emit_training
 
-        return emit_training(module).text
+        return {name: emit_training(module).text}
     from sccc.backends.verilog import emit_netlist
 
-    return emit_netlist(module).text
+    netlist = emit_netlist(module)
+    return {name: netlist.text, **netlist.files}

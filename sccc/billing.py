@@ -348,8 +348,8 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         accuracy = float(right.mean())
     if liberty is None:
         guess = estimated(module)
-        measures = (guess[k] for k in ("gates", "flipflops", "interval", "area_um2", "energy_pj"))
-        return Design(name, accuracy, *measures, right=right)
+        gates, flipflops, interval = guess["gates"], guess["flipflops"], guess["interval"]
+        return Design(name, accuracy, gates, flipflops, interval, guess["area_um2"], guess["energy_pj"], right=right)
     found = _synthesize(args, module, inputs, liberty, name)
     return Design(
         name,

@@ -128,16 +128,7 @@ def _add_simulate(commands: Any) -> None:
     parser = commands.add_parser("simulate", help=doc, description=doc.capitalize() + ".")
     _add_model(parser)
     _add_data(parser)
-    parser.add_argument(
-        "--flip-rate", type=_number, default=0.0, metavar="P", help="flip each operand bit with probability P"
-    )
-    parser.add_argument(
-        "--flips",
-        default="operand",
-        metavar="operand,product,state",
-        help="what flips by --flip-rate (default operand)",
-    )
-    parser.add_argument("--flip-sites", metavar="F.json", help="bits that flip besides; see docs/faults.md")
+    _add_flips(parser)
     parser.add_argument(
         "--kernels", choices=("numba", "numpy"), default="numba", help="compiled kernels or the plain reference"
     )
@@ -149,14 +140,29 @@ def _add_simulate(commands: Any) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    doc = "run the emitted RTL in Icarus and compare every cycle with the simulator"
+    doc = "run the emitted RTL in Icarus or Verilator and compare every cycle with the simulator"
     parser = commands.add_parser("check", help=doc, description=doc.capitalize() + ". Exit code 1 on a mismatch.")
     _add_model(parser)
     _add_data(parser)
     parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples to run (default 2)")
+    parser.add_argument(
+        "--simulator", choices=("icarus", "verilator"), default="icarus", help="Verilator is for large networks"
+    )
     parser.add_argument("--keep", metavar="FOLDER", help="leave netlist, testbench and memories there")
+    _add_flips(parser)
     _add_early_exit(parser)
     _add_options(parser)
+
+
+def _add_flips(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--flip-rate", type=_number, default=0.0, metavar="P", help="flip bits with probability P")
+    parser.add_argument(
+        "--flips",
+        default="operand",
+        metavar="operand,product,state",
+        help="what flips by --flip-rate (default operand)",
+    )
+    parser.add_argument("--flip-sites", metavar="F.json", help="bits that flip besides; see docs/faults.md")
 
 
 def _add_early_exit(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +211,9 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--flips", default="operand", metavar="operand,product,state", help="what flips (default operand)"
     )
-    parser.add_argument("--jobs", type=_natural, default=0, metavar="J", help="processes at a time (default: all cores)")
+    parser.add_argument(
+        "--jobs", type=_natural, default=0, metavar="J", help="processes at a time (default: all cores)"
+    )
     parser.add_argument("--cluster", default="", metavar="tcp://HOST:PORT", help="a dask scheduler to run on")
     parser.add_argument("--cache", metavar="FOLDER", help="where results are kept (default ~/.cache/sccc/sweep)")
     parser.add_argument("--plots", metavar="STEM", help="write STEM.png and STEM.svg")

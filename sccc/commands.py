@@ -211,7 +211,7 @@ def run_compile(args: argparse.Namespace) -> int:
     )
     module = _compile(args, inputs)
     hardware = _is_hardware(module)
-    files = {output: _emitted(module, kind)}
+    files = _emitted(module, kind, output)
     if args.testbench:
         x = inputs.calibration if inputs.data is None else inputs.data.x
         assert x is not None
@@ -227,14 +227,19 @@ def run_compile(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _emitted(module: Module, kind: str) -> str:
+def _emitted(module: Module, kind: str, output: Path) -> dict[Path, str]:
+    """What to write: `output` itself first, then the memories of folded hardware beside it."""
     if kind == "ir":
-        return str(module)
+        return {output: str(module)}
     if kind == "dot":
-        return report.dot(module)
-    from sccc.api import emit
+        return {output: report.dot(module)}
+    from sccc.api import emit_files
 
-    return emit(module)
+    files = emit_files(module, output.name)
+    if len(files) > 1 and output.exists() and not output.is_file():
+        problem = "is no file, and a folded netlist has memories that are written beside it"
+        raise SccError(problem, Location(file=str(output)), "give -o the name of a file")
+    return {output.parent / name: text for name, text in files.items()}
 
 
 def _testbench(module: Module, x: np.ndarray, output: Path) -> dict[Path, str]:
@@ -343,22 +348,31 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def run_check(args: argparse.Namespace) -> int:
     """RTL against simulator."""
-    from sccc.backends.verilog.icarus import require_icarus
-    from sccc.rtl_check import check
+    from sccc.rtl_check import check, require_simulator
 
     problems = Collector()
     with problems.catching():
-        require_icarus()
+        require_simulator(args.simulator)
     if args.keep and Path(args.keep).exists() and not Path(args.keep).is_dir():
         problems.add("is a file, not a folder", Location(file=args.keep, option="--keep"), "name a folder, new or old")
     limit = min(args.limit or args.samples, args.samples)
+    flips = _flip_options(args, problems)
+    faulty = bool(args.flip_rate or args.flip_sites)
+    if faulty and (args.keep or args.simulator != "icarus"):
+        option = "--keep" if args.keep else "--simulator"
+        problems.add("is not for runs with faults", Location(option=option), "leave it out")
     inputs = _read(args, problems, [], lambda model: load_data(args.data, model, split=args.split, limit=limit))
     _calibrated(args, inputs)
     module = _compile(args, inputs)
     _require_hardware(module)
     folder = _made_folder(args.keep) if args.keep else None
-    with _progress("running the RTL in Icarus"):
-        result = check(module, inputs.samples.x, folder=folder)
+    with _progress(f"running the RTL in {args.simulator.capitalize()}"):
+        if faulty:
+            from sccc.fault_check import check_faults
+
+            result = check_faults(module, inputs.samples.x, seed=inputs.config.options.seed, **flips)
+        else:
+            result = check(module, inputs.samples.x, folder=folder, simulator=args.simulator)
     plain = dataclasses.asdict(result)
     write_files(_json_file(args, plain))
     counts = f"{result.compared:,} values compared, {result.mismatches:,} differ"

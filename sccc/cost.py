@@ -1,7 +1,6 @@
 """Gates, flip-flops and cycles, estimated from the cells before any synthesis.
 
-A gate is a cell of Yosys' default gate-level netlist, as `synth` ends with (`techmap`, `abc -fast`): a two-input gate, an
-inverter or a multiplexer. Flip-flops are counted apart, with the enable and synchronous reset that Yosys keeps inside
+Gates are those of `sccc.gates`. Flip-flops are counted apart, with the enable and synchronous reset that Yosys keeps inside
 them. The formulas know structures only (adders, comparators, population counts, tables), never a network.
 """
 
@@ -9,15 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
+from sccc import counting_gates
 from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell
+from sccc.counting import counted_bits
+from sccc.counting_gates import cheapest
 from sccc.digits import signed_digits
 from sccc.expr import Expr
+from sccc.gates import (
+    COMPARE,
+    CONSTANT_BOUND,
+    CONSTANT_COMPARE,
+    FULL_ADDER,
+    HALF_ADDER,
+    LOOKAHEAD_ADDER,
+    Logic,
+    adder_gates,
+    table_gates,
+)
 from sccc.ir import Module, Operation, Value
-from sccc.neurons import Neuron, constant_streams, neuron
+from sccc.neurons import constant_streams, root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS, product_of
 from sccc.ops.fixed import dot_weights
@@ -27,24 +39,6 @@ from sccc.ops.source import source_lanes
 from sccc.schedule import schedule
 from sccc.sources import CounterSource, LfsrSource
 from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
-
-FULL_ADDER = 5
-"""Gates of a full adder: two XOR, two AND, one OR."""
-
-HALF_ADDER = 2
-"""Gates per bit of adding a carry, or a constant."""
-
-LOOKAHEAD_BITS, LOOKAHEAD_ADDER = 8, 6
-"""Yosys builds adders and comparators with a Brent-Kung carry tree: wider than 8 bits they take about 6 gates per bit, not 5."""
-
-CONSTANT_COMPARE = 0.8
-"""Gates per bit of comparing a random number with each of many constants: they share."""
-
-CONSTANT_BOUND = 2
-"""Gates per bit of comparing a signed number with one constant."""
-
-COMPARE = 4
-"""Gates per bit of comparing two unsigned numbers."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +73,6 @@ def lane_bits(kind: Type) -> int:
     if isinstance(kind, Level):
         return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
     return kind.bits if isinstance(kind, Random) else 1
-
-
-def adder_gates(bits: int) -> int:
-    """Adding or comparing two signed numbers of this width."""
-    return bits * (FULL_ADDER if bits <= LOOKAHEAD_BITS else LOOKAHEAD_ADDER)
-
-
-def popcount_gates(lanes: int) -> int:
-    """The carry-save tree of `sccc.backends.verilog.popcount`: full adders, and a half adder where two bits are left."""
-    gates = 0
-    while lanes > 1:
-        carries = 0
-        while lanes > 1:
-            third = lanes // 3
-            gates += FULL_ADDER * third if third else HALF_ADDER
-            carries += third or 1
-            lanes = third + lanes - 3 * third if third else 1
-        lanes = carries
-    return gates
 
 
 def op_cost(op: Operation) -> Cost:
@@ -170,7 +145,7 @@ def _lane_gates(
         for name, value in operands.items():
             t = value.type
             ranges[name] = _value_range(t)
-        logic = _Logic(ranges, lane_bits(kind))
+        logic = Logic(ranges, lane_bits(kind))
         total += int(count) * sum(logic.gates(e) for e in (expr, *others))
     return total
 
@@ -182,171 +157,43 @@ def _value_range(kind: Type) -> tuple[int, int]:
     return (kind.lo, kind.hi) if isinstance(kind, Count | Total) else (0, 1)
 
 
-class _Logic:
-    """Gates of signed integer expressions, each part in as many bits as its range takes; parts that recur are counted once."""
-
-    def __init__(self, ranges: Mapping[str, tuple[int, int]], result_bits: int) -> None:
-        self.known: dict[str, tuple[int, int]] = dict(ranges)
-        self.result_bits = result_bits
-        self.adders: set[str] = set()
-        self.spent = 0.0
-
-    def gates(self, expr: Expr) -> float:
-        self.spent = 0.0
-        self._range(expr)
-        return self.spent
-
-    def _range(self, expr: Expr) -> tuple[int, int]:
-        """The range of an expression; what it costs is added to `spent`."""
-        if expr.kind == "const":
-            return expr.args[0], expr.args[0]
-        key = expr.args[0] if expr.kind == "var" else repr(expr)
-        if key not in self.known:
-            self.known[key] = self._operator(expr)
-        return self.known[key]
-
-    def _operator(self, expr: Expr) -> tuple[int, int]:
-        if expr.kind == "?:":
-            return self._select(expr)
-        a, b = (self._range(arg) for arg in expr.args)
-        if expr.kind in ("<", "<=", ">", ">=", "=="):
-            return self._comparison(expr.kind, a, b)
-        if expr.kind == ">>":
-            return a[0] >> b[0], a[1] >> b[0]
-        if expr.kind == "*":
-            return self._product(a, b)
-        before = self.spent
-        low, high = (a[0] + b[0], a[1] + b[1]) if expr.kind == "+" else (a[0] - b[1], a[1] - b[0])
-        width = signed_width(low, high)
-        if _fixed(a) or _fixed(b):
-            constant, other = (a[0], expr.args[1]) if _fixed(a) else (b[0], expr.args[0])
-            free = 0 <= constant < 1 << self._zeros(other) or (_fixed(a) and _fixed(b))  # it only fills bits that are 0
-            self.spent += 0 if free else HALF_ADDER * width
-        elif b == (0, 1):
-            # It enters the adder before it as a carry, where there is one.
-            self.spent += 0 if repr(expr.args[0]) in self.adders else HALF_ADDER * width
-        else:
-            self.spent += adder_gates(width)
-        if self.spent > before:
-            self.adders.add(repr(expr))
-        return low, high
-
-    def _comparison(self, kind: str, a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-        least = {"<": a[1] < b[0], "<=": a[1] <= b[0], ">": a[0] > b[1], ">=": a[0] >= b[1]}.get(kind, False)
-        most = {"<": a[0] < b[1], "<=": a[0] <= b[1], ">": a[1] > b[0], ">=": a[1] >= b[0]}.get(kind, True)
-        if least == most:
-            return int(least), int(least)
-        if _fixed(a) or _fixed(b):
-            varying, constant = (b, a[0]) if _fixed(a) else (a, b[0])
-            self.spent += (
-                CONSTANT_BOUND * signed_width(*varying) if constant else 0
-            )  # the sign tells whether it is below 0
-        else:
-            self.spent += adder_gates(max(signed_width(*a), signed_width(*b)))
-        return 0, 1
-
-    def _product(self, a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-        """One factor is constant: it adds the other once for each one in it, and a power of two costs nothing."""
-        varying, constant = (b, a[0]) if _fixed(a) else (a, b[0])
-        width = signed_width(*varying)
-        self.spent += max(0, abs(constant).bit_count() - 1) * FULL_ADDER * width
-        ends = [varying[0] * constant, varying[1] * constant]
-        return min(ends), max(ends)
-
-    def _zeros(self, expr: Expr) -> int:
-        """How many low bits of an expression are surely 0."""
-        if expr.kind not in ("*", ">>"):
-            return 0
-        a, b = (self._range(arg) for arg in expr.args)
-        if expr.kind == ">>":
-            return max(0, self._zeros(expr.args[0]) - b[0])
-        constant, other = (a[0], expr.args[1]) if _fixed(a) else (b[0], expr.args[0])
-        return (constant & -constant).bit_length() - 1 + self._zeros(other) if constant else 0
-
-    def _select(self, expr: Expr) -> tuple[int, int]:
-        condition = self._range(expr.args[0])
-        if _fixed(condition):
-            return self._range(expr.args[1] if condition[0] else expr.args[2])
-        then, other = self._range(expr.args[1]), self._range(expr.args[2])
-        low, high = min(then[0], other[0]), max(then[1], other[1])
-        bound = expr.args[0].args[-1] if expr.args[0].kind in "<>" else None
-        if repr(bound) == repr(expr.args[1]):  # one end of a clamp
-            low, high = (max(low, then[0]), high) if expr.args[0].kind == "<" else (low, min(high, then[1]))
-        self.spent += min(signed_width(low, high), self.result_bits)
-        return low, high
-
-
-def _fixed(values: tuple[int, int]) -> bool:
-    return values[0] == values[1]
-
-
 def _count_cost(op: Operation) -> Cost:
     assert op.result is not None
     x, w = op.operands
     if w.op is None or w.op.name != "sc.sng" or not _is_constant(w.op.operands[0]):
         lanes = op.result.type.lanes * x.type.lanes
         return Cost(gates=lanes * (1 + FULL_ADDER), products=lanes)
-    product, streams = product_of(op), constant_streams(w.op)
-    total = Cost()
-    for output, taps, number in _neurons(geometry_of(op)):
-        total += _neuron_cost(neuron(product, streams.of_taps(output, taps), 0)).times(number)
+    total, random = Cost(), root_source(w.op.operands[1]).result
+    assert random is not None and isinstance(random.type, Random)
+    streams = constant_streams(w.op)
+    for outputs, taps, number in _blocks(geometry_of(op)):
+        plan = cheapest(product_of(op), streams.block(outputs, taps), random.type)
+        products = sum(bit.place < 0 for bit in counted_bits(plan))
+        total += Cost(counting_gates.gates(plan), counting_gates.flipflops(plan), products=products).times(number)
     return total
 
 
-def _neuron_cost(each: Neuron) -> Cost:
-    gates, products = _sum_gates(each), 0
-    seen: set[tuple[str, int, int]] = set()
-    for group in each.groups.values():
-        gates += popcount_gates(len(group)) + sum(_bit_gates(expr, lane, k, seen) for expr, lane, k in group)
-        products += len(group)
-    return Cost(gates=gates, products=products)
+COUNTED_LANES = 1 << 18
+"""Of larger layers some outputs stand for all."""
 
 
-COUNTED_LANES = 1 << 21
-"""Lanes of neurons that are looked at one by one; of larger layers some outputs stand for all."""
-
-
-def _neurons(geometry: Geometry) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Different neurons: an output, its taps in the image, and how many there are like it."""
+def _blocks(geometry: Geometry) -> Iterator[tuple[slice, np.ndarray, float]]:
+    """Outputs that see the same lanes: which they are, their taps in the image, and how many such blocks there are."""
     lanes = geometry.lanes() >= 0
     for group in range(geometry.groups):
         masks, numbers = np.unique(lanes[:, group], axis=0, return_counts=True)
         size = geometry.groups * geometry.outputs * int(masks.sum())
-        step = min(geometry.outputs, max(1, size // COUNTED_LANES))
-        chosen = range(0, geometry.outputs, step)
-        for output in chosen:
-            for mask, number in zip(masks, numbers.tolist(), strict=True):
-                share = number * geometry.outputs / len(chosen)
-                yield group * geometry.outputs + output, np.flatnonzero(mask), share
-
-
-def _sum_gates(each: Neuron) -> float:
-    """Adding the groups of a neuron: full adders where two numbers overlap, carries beyond, a half adder at the lowest bit."""
-    widths = sorted(len(group).bit_length() + (weight == -2) for weight, group in each.groups.items() if group)
-    terms = widths[1:] if each.groups[1] else widths
-    gates = sum(adder_gates(bits - 1) + HALF_ADDER for bits in terms) + HALF_ADDER * (
-        widths[-1] - widths[0] if widths else 0
-    )
-    return gates + (HALF_ADDER * (widths[-1] + 1) if each.constant and widths else 0)
-
-
-@lru_cache(maxsize=4096)
-def _text(expr: Expr) -> str:
-    """The expression's structure."""
-    return repr(expr)
-
-
-def _bit_gates(expr: Expr, lane: int, stream: int, seen: set[tuple[str, int, int]]) -> int:
-    """Gates of a lane's bit that the neuron does not have yet; an inverter becomes part of the gate behind it."""
-    key = (_text(expr), lane, stream)
-    if expr.kind in ("var", "const") or key in seen:
-        return 0
-    seen.add(key)
-    return sum(_bit_gates(a, lane, stream, seen) for a in expr.args) + (expr.kind != "~")
+        chosen = max(1, min(geometry.outputs, geometry.outputs * COUNTED_LANES // max(1, size)))
+        first = group * geometry.outputs
+        for mask, number in zip(masks, numbers.tolist(), strict=True):
+            yield slice(first, first + chosen), np.flatnonzero(mask), number * geometry.outputs / chosen
 
 
 def _fsm_cost(op: Operation) -> Cost:
-    """The state's register holds the enable and the start value; its logic is the step and the bounds."""
+    """The state's register holds the enable and the start value; its logic is the step and the bounds.
+
+    A gate for each bit of a sum over the window keeps what follows at rest until it is complete.
+    """
     definition = REGISTRY[op.name]
     fsm = definition.cell.sum if isinstance(definition.cell, Race) else definition.cell
     assert isinstance(fsm, Fsm) and op.result is not None
@@ -359,6 +206,7 @@ def _fsm_cost(op: Operation) -> Cost:
     operands = dict(zip(definition.operands, op.operands, strict=True))
     operands[state.args[0]] = Value("state", Total((lanes,), lowest, highest))
     gates = _lane_gates(parts[0], parameters, operands, Total((lanes,), lowest, highest), *parts[1:])
+    gates += lanes * width if fsm.out is None else 0
     registers = width + (1 if fsm.out is not None and "step" in fsm.out.variables() else 0)
     return Cost(gates=gates, flipflops=lanes * registers)
 
@@ -392,12 +240,13 @@ def _fold_cost(op: Operation) -> Cost:
     operands = {name: Value(name, Total((), *_value_range(x))) for name in ("a", "b")}
     if isinstance(x, Stream):
         return Cost(gates=steps)
+    assert isinstance(x, Level)
     signed = HALF_ADDER * lane_bits(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
     return Cost(gates=steps * _lane_gates(cell.result, {}, operands, kind) + signed)
 
 
 def _memory_cost(op: Operation) -> Cost:
-    """A table as the multiplexers of a shared decision diagram over the address bits, most significant first (Bryant 1986)."""
+    """A table for each lane."""
     total, kind = op.operands[0].type, op.result.type if op.result else None
     assert isinstance(kind, Level) and isinstance(total, Total)
     table = np.asarray(op.attributes["table"], dtype=np.int64)
@@ -406,17 +255,7 @@ def _memory_cost(op: Operation) -> Cost:
     entries[np.arange(total.lo, total.hi + 1) & ((1 << address) - 1)] = table
     if kind.encoding is Encoding.SIGNED:
         entries = np.abs(entries) | (entries < 0).astype(np.int64) << (kind.bits + 1)
-    nodes = entries >> np.arange(lane_bits(kind))[:, None] & 1
-    gates, number = 0, 2
-    for _ in range(address):  # nodes 0 and 1 are constants; each step joins neighbours that differ in one address bit
-        low, high = nodes[:, 0::2], nodes[:, 1::2]
-        differ = low != high
-        pairs, inverse = np.unique(np.stack([low[differ], high[differ]]), axis=1, return_inverse=True)
-        gates += pairs.shape[1] - int(np.any((pairs[0] == 0) & (pairs[1] == 1)))  # that one is the address bit itself
-        nodes = low.copy()
-        nodes[differ] = number + inverse.reshape(-1)
-        number += pairs.shape[1]
-    return Cost(gates=kind.lanes * gates)
+    return Cost(gates=kind.lanes * table_gates(entries, lane_bits(kind), address))
 
 
 def _arbiter_cost(op: Operation) -> Cost:

@@ -2,18 +2,17 @@
 
 `dataflow` reads a module whose sums of products carry `parallel`. Every value that engines hand on is a link; one with several
 readers is a fork. Where branches meet again (sc.add), the earlier operand waits in a FIFO that is long enough for the other branch
-to take all the levels that it needs first, so that nothing ever blocks for good. `sccc.dataflow_timing` runs the whole and proves it.
+to take all the levels that it needs first, so that nothing ever blocks for good; `sccc.dataflow_timing` proves it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Memory, MultiplyAdd, Wire
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Memory, MultiplyAdd, Race, Wire
 from sccc.diagnostics import Collector
 from sccc.engines import (
     AddEngine,
@@ -98,9 +97,7 @@ def dataflow(module: Module, cycles: int = 0) -> Dataflow:
     builder = _Builder(module)
     flow = builder.build()
     _set_beats(flow, cycles or max((engine.folding.cycles for engine in flow.products), default=1))
-    for engine in flow.engines:
-        if isinstance(engine, AddEngine):
-            engine.depths = waiting_depths(flow, engine)
+    _set_depths(flow)
     return flow
 
 
@@ -167,14 +164,7 @@ class _Builder:
         elif isinstance(cell, Arbiter):
             self._arbiter(op)
         else:
-            advice = STREAMING_ADVICE
-            if isinstance(cell, Fold):
-                advice = "pool levels: sc.max_pool counts, and is folded"
-            elif is_rewiring(op):
-                advice = "move it in front of the SNG, to the levels"
-            elif isinstance(kind, Random):
-                advice = "share one source without masks: --sharing auto or max"
-            raise refuse(op, f"{op.name} has no folded form", advice)
+            raise refuse(op, f"{op.name} has no folded form", _advice(op))
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
@@ -328,6 +318,20 @@ class _Builder:
         self._laid_out(op, op.result, [view.link for view in views], places, int(op.attributes.get("level", 0)))
 
 
+def _advice(op: Operation) -> str:
+    """What to do instead of an op that cannot be folded."""
+    cell = REGISTRY[op.name].cell
+    if isinstance(cell, Fold):
+        return "pool levels: sc.max_pool counts, and is folded"
+    if isinstance(cell, Race):
+        return "leave out --early-exit"
+    if is_rewiring(op):
+        return "move it in front of the SNG, to the levels"
+    if op.result is not None and isinstance(op.result.type, Random):
+        return "share one source without masks: --sharing auto or max"
+    return STREAMING_ADVICE
+
+
 def _layer(op: Operation) -> str:
     assert op.result is not None
     return str(op.attributes.get("layer") or op.result.name)
@@ -373,26 +377,32 @@ def _limits(flow: Dataflow, link: Link) -> list[int]:
 # -- how long operands wait -------------------------------------------------------------------------------------------
 
 
-def waiting_depths(flow: Dataflow, join: AddEngine) -> list[int]:
-    """Transfers that each operand of an addition may have to wait for the other one, plus what keeps both branches busy.
+def _set_depths(flow: Dataflow) -> None:
+    """How many transfers each operand of an addition may have to wait for the other one, plus a pixel that keeps both busy.
 
     Let the levels of a fork in front of both branches come one by one, and let everything that can happen then happen. The operand
     that is early piles up while the other branch fills its line buffers; a FIFO that holds the pile lets this order of events come
     true, and in a network whose result does not depend on the order of events every other order then comes to its end too.
     """
+    joins = [engine for engine in flow.engines if isinstance(engine, AddEngine)]
+    for root in flow.links if joins else []:
+        if len(flow.readers(root)) > 1:
+            needs = _needs(flow, root)
+            for join in joins:
+                if all(link in needs for link in join.inputs):
+                    join.depths = [max(pair) for pair in zip(join.depths, _depths(join, needs), strict=True)]
+
+
+def _depths(join: AddEngine, needs: dict[Link, np.ndarray]) -> list[int]:
+    """The transfers that pile up in front of an addition while the levels of one fork come."""
+    sides = [needs[link] for link in join.inputs]
+    both = np.maximum(*sides)
     depths = [2, 2]
-    for root in flow.links:
-        needs = _needs(flow, root)
-        sides = [needs.get(link) for link in join.inputs]
-        if any(side is None for side in sides):
-            continue
-        both: Any = np.maximum(*sides)  # type: ignore[arg-type]
-        for k, side in enumerate(sides):
-            beat = join.inputs[k].beat
-            if not np.array_equal(side, both):  # the later operand never waits
-                piled = np.searchsorted(side, both, side="right") - np.arange(len(both))  # type: ignore[arg-type]
-                depths[k] = max(depths[k], -(-int(piled.max()) // beat) + join.inputs[k].run // beat)
-    return [min(depth, link.beats) for depth, link in zip(depths, join.inputs, strict=True)]
+    for k, (side, link) in enumerate(zip(sides, join.inputs, strict=True)):
+        if not np.array_equal(side, both):  # the later operand never waits
+            piled = int((np.searchsorted(side, both, side="right") - np.arange(len(both))).max())
+            depths[k] = min(max(2, -(-piled // link.beat) + link.run // link.beat), link.beats)
+    return depths
 
 
 def _needs(flow: Dataflow, root: Link) -> dict[Link, np.ndarray]:

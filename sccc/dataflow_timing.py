@@ -1,7 +1,7 @@
 """Exact times of folded hardware: when each transfer happens, when results are there, how soon samples may follow one another.
 
-Times do not depend on data. They are those of the Verilog, cycle by cycle, when the user starts as soon as `ready` allows it and always
-has the next levels at hand; `sccc check` holds the RTL to them.
+Times do not depend on data. They are those of the Verilog, cycle by cycle, when the user starts as soon as `ready` allows it and
+always has the next levels at hand; `sccc check` holds the RTL to them.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def timing(flow: Dataflow, samples: int = SAMPLES) -> Timing:
 
     network = _Network(samples)
     channels = {link: network.channel(link.beats) for link in flow.links}
-    network.node(kernel.SOURCE, -1, -1, channels[flow.source])
+    network.node(kernel.SOURCE, -1, -1, channels[flow.source], flow.source.beats)
     inputs = _branches(flow, network, channels, kernel)
     for engine in flow.engines:
         _node(network, engine, [inputs[engine, k] for k in range(len(engine.inputs))], channels[engine.output], kernel)
     network.node(kernel.SINK, inputs[None, 0], -1, -1)
-    offer, taken, start = _run(network, kernel)
+    taken, start = _run(network, kernel)
     ends = {}
     for link, channel in channels.items():
         times = taken[start[channel] : start[channel + 1]]
@@ -113,7 +113,9 @@ def _node(network: _Network, engine: Engine, inputs: list[int], out: int, kernel
     elif isinstance(engine, LayoutEngine):
         index = engine.blocks(engine.output.beat)
         assert index is not None
-        network.node(kernel.LAYOUT, inputs[0], inputs[1] if len(inputs) > 1 else -1, out, network.store(index))
+        b, b_beats = (inputs[1], engine.inputs[1].beats) if len(inputs) > 1 else (-1, 0)
+        sizes = engine.inputs[0].beats, b_beats, len(index)
+        network.node(kernel.LAYOUT, inputs[0], b, out, network.store(index), *sizes)
     elif isinstance(engine, PoolEngine):
         network.node(kernel.POOL, inputs[0], -1, out, *_reading(network, engine))
     else:
@@ -137,8 +139,8 @@ def _reading(network: _Network, engine: PoolEngine | ProductEngine) -> list[int]
     return [needed, lowest, done, *image, walk.fetches, walk.step_words]
 
 
-def _run(network: _Network, kernel: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All offers and transfers, and where each channel's begin."""
+def _run(network: _Network, kernel: Any) -> tuple[np.ndarray, np.ndarray]:
+    """When all transfers happen, and where each channel's begin."""
     beats = np.array(network.beats, dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(beats * network.samples)])
     offer, taken = np.full(start[-1], -1, dtype=np.int64), np.full(start[-1], -1, dtype=np.int64)
@@ -147,8 +149,8 @@ def _run(network: _Network, kernel: Any) -> tuple[np.ndarray, np.ndarray, np.nda
         nodes[number, : len(parameters)] = parameters
     table = np.concatenate([*network.table, np.zeros(1, dtype=np.int64)])
     rows_done = np.full(max(1, network.rows), -1, dtype=np.int64)
-    kernel.run(nodes, table, offer, taken, start, beats, rows_done, _neighbours(network))
-    return offer, taken, start
+    kernel.run(nodes, table, offer, taken, start, rows_done, _neighbours(network))
+    return taken, start
 
 
 def _neighbours(network: _Network) -> np.ndarray:

@@ -46,7 +46,7 @@ def pack(module: Module) -> Packed:
             op.name,
             [number[v] for v in op.operands],
             op.attributes,
-            op.result and (op.result.name, op.result.type),
+            (op.result.name, op.result.type) if op.result is not None else None,
             op.origin,
         )
         for op in module
@@ -55,7 +55,8 @@ def pack(module: Module) -> Packed:
 
 def unpack(packed: Packed) -> Module:
     """The module again."""
-    module, values = Module(), []
+    module = Module()
+    values: list[Value] = []
     for name, operands, attributes, result, origin in packed:
         op = Operation(name, [values[i] for i in operands], dict(attributes), None, origin)
         if result is not None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sccc.cost import COMPARE, FULL_ADDER, HALF_ADDER, Cost, adder_gates, lane_bits
+from sccc.cost import Cost, lane_bits
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import timing
 from sccc.engines import AddEngine, Engine, PoolEngine, ProductEngine, constant_of
+from sccc.gates import COMPARE, FULL_ADDER, HALF_ADDER, adder_gates
 from sccc.ir import Module
 from sccc.ops.fixed import number_range
 from sccc.types import Level, Stream, Total

@@ -112,6 +112,18 @@ class Module:
     def __repr__(self) -> str:
         return f"<Module {self.name}: {len(self.ops)} ops>"
 
+    def _repr_html_(self) -> str:
+        """A picture of the operations, for notebooks."""
+        from sccc.graph_view import html
+
+        return html(self)
+
+    def trace(self, x: np.ndarray, names: Iterable[str] | str = "all") -> dict[str, np.ndarray]:
+        """What each operation makes of samples x, by its result's name: see `sccc.waves.trace`."""
+        from sccc.waves import trace
+
+        return trace(self, x, names)
+
     def to_networkx(self) -> networkx.DiGraph:
         """A graph of the operations: node = index in `ops` (attributes op, name, label), edge = value (attribute value)."""
         import networkx

@@ -27,8 +27,11 @@ class LineBuffer:
 
     @property
     def rows(self) -> int:
-        """Rows kept: those under the window, and those that arrive while it moves along them."""
-        return min(self.window.span[0], self.height) + min(self.window.strides[0], self.height)
+        """Rows kept: enough for all that the next row of positions sees, in the next sample too, to arrive while one is read."""
+        top, span, stride = self.window.pads[0], self.window.span[0], self.window.strides[0]
+        last = np.clip(np.arange(self.output[0]) * stride - top + span, 1, self.height)
+        following = np.append(last[1:], self.height + last[0])
+        return int((following - self.lowest_rows()).max())
 
     @property
     def levels(self) -> int:

@@ -1,19 +1,16 @@
-"""What a dot product with constant weights comes down to: distinct streams, and the lanes that each output counts.
-
-The product's expressions are simplified with what is known of each lane (the weight's sign, a weight of 0 or 1), so that a lane
-costs what is left: nothing for a zero weight, one AND for most, no AND for a full-scale one. The Verilog backend emits this
-and the cost estimate counts it.
-"""
+"""What a lane of a dot product with constant weights comes down to: one of the distinct streams, and the bits that it adds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import itertools
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from sccc.cells import Product
-from sccc.expr import Expr, fold_bits
+from sccc.diagnostics import InternalError
+from sccc.expr import ZERO, Expr, fold_bits
 from sccc.ir import Operation, Value
 from sccc.types import Encoding, Level
 
@@ -29,10 +26,10 @@ class ConstantStreams:
     constant_bits: np.ndarray
     signs: np.ndarray
 
-    def of_taps(self, output: int, taps: np.ndarray) -> ConstantStreams:
-        """Those of some lanes of one output, as of a neuron that has no others. Outputs are the first axis of the lanes."""
+    def block(self, outputs: slice, taps: np.ndarray) -> ConstantStreams:
+        """Those of some outputs (the first axis of the lanes) at some of their taps, as [outputs, taps]."""
         parts = {k: getattr(self, k) for k in ("index", "constant_bits", "signs")}
-        return replace(self, **{k: v.reshape(len(v), -1)[output, taps][None] for k, v in parts.items()})
+        return replace(self, **{k: v.reshape(len(v), -1)[outputs, taps] for k, v in parts.items()})
 
 
 def constant_streams(sng: Operation) -> ConstantStreams:
@@ -48,17 +45,26 @@ def constant_streams(sng: Operation) -> ConstantStreams:
     full = 1 << level_value.type.bits
     varying = (magnitude > 0) & (magnitude < full)
     index = np.full(levels.shape, -1, dtype=np.int64)
-    keys = np.stack([sources[varying], magnitude[varying], masks[varying]], axis=1)
-    distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
-    index[varying] = inverse.reshape(-1)
+    keys, index[varying] = distinct(sources[varying], magnitude[varying], masks[varying])
     return ConstantStreams(
-        levels=distinct[:, 1].tolist(),
-        masks=distinct[:, 2].tolist(),
-        sources=distinct[:, 0].tolist(),
+        levels=keys[1].tolist(),
+        masks=keys[2].tolist(),
+        sources=keys[0].tolist(),
         index=index,
         constant_bits=(magnitude >= full).astype(np.int64),
         signs=(levels < 0).astype(np.int64) if signed else np.zeros(levels.shape, dtype=np.int64),
     )
+
+
+def distinct(*columns: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The distinct tuples of integers, in order, by column; and the number of each tuple. Faster than numpy.unique of rows."""
+    if not columns[0].size:
+        return [np.zeros(0, dtype=np.int64) for _ in columns], np.zeros(0, dtype=np.int64)
+    least = [int(column.min()) for column in columns]
+    sizes = tuple(int(column.max()) - low + 1 for column, low in zip(columns, least, strict=True))
+    codes = np.ravel_multi_index([column - low for column, low in zip(columns, least, strict=True)], sizes)
+    found, inverse = np.unique(codes, return_inverse=True)
+    return [part + low for part, low in zip(np.unravel_index(found, sizes), least, strict=True)], inverse
 
 
 def root_source(random: Value) -> Operation:
@@ -83,39 +89,55 @@ def _root_lanes(random: Value) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(sources, shape), np.broadcast_to(masks, shape) ^ np.broadcast_to(own, shape)
 
 
-@dataclass
-class Neuron:
-    """What one output counts: lane expressions with weight +1, -1 and -2, and a constant."""
+@dataclass(frozen=True)
+class Form:
+    """What a lane adds to a count, as bits to be counted: weight[0] * bit[0] + weight[1] * bit[1] ... - offset.
 
-    constant: int = 0
-    groups: dict[int, list[tuple[Expr, int, int]]] = field(default_factory=lambda: {1: [], -1: [], -2: []})
+    For a weight that is not negative; a negative one adds the opposite. All of weight[..] have the size `scale`. The offset is a
+    constant, or an expression of one variable: its sum over the lanes is cheap.
+    """
+
+    terms: tuple[tuple[int, Expr], ...]
+    offset: Expr
+
+    @property
+    def scale(self) -> int:
+        return abs(self.terms[0][0])
+
+    @property
+    def of(self) -> str:
+        """The variable that the offset depends on: xs, w or x; "" when it is a constant."""
+        return next(iter(self.offset.variables()), "")
 
 
-def neuron(product: Product, streams: ConstantStreams, output: int) -> Neuron:
-    """Reduce every lane of one output to what is not known at compile time: (expression, x lane, stream)."""
-    result = Neuron()
-    index, fixed, signs = streams.index[output], streams.constant_bits[output], streams.signs[output]
-    for lane in range(index.shape[0]):
-        stream = int(index[lane])
-        constant, terms = _lane_form(product, int(signs[lane]), -1 if stream >= 0 else int(fixed[lane]))
-        result.constant += constant
-        for weight, expr in terms:
-            result.groups[weight].append((expr, lane, stream))
-    return result
+@lru_cache(maxsize=64)
+def forms(product: Product) -> tuple[Form, ...]:
+    """The ways in which a lane's (neg ? -1 : +1) * bit can be counted, the plain one last.
 
-
-@lru_cache(maxsize=256)
-def _lane_form(product: Product, sign: int, w: int) -> tuple[int, tuple[tuple[int, Expr], ...]]:
-    """A lane's constant and its (weight, expression) terms, with the weight's sign and, unless -1, its bit w known."""
-    known = {"ws": sign} | ({} if w < 0 else {"w": w})
+    Two identities need one bit per lane instead of two: it is (bit ^ neg) - neg, and 2 * (bit & ~neg) - bit. The first one pays
+    when the sum of `neg` is known: of signs, which are constant in a window, and are what is counted while all weights are 0. The
+    second pays when the sum of `bit` is: of one stream only.
+    """
+    known = {"ws": 0}
     bit, neg = fold_bits(product.bit, known), fold_bits(product.neg, known)
-    if bit.is_const(0):
-        return 0, ()
-    if neg.kind == "const":
-        terms = [(-1 if neg.is_const(1) else 1, bit)]
-    elif bit.is_const(1):
-        terms = [(1, bit), (-2, neg)]
-    else:
-        terms = [(1, fold_bits(bit & ~neg, {})), (-1, fold_bits(bit & neg, {}))]
-    constant = sum(weight * expr.args[0] for weight, expr in terms if expr.kind == "const")
-    return constant, tuple(term for term in terms if term[1].kind != "const")
+    _require_sign(product)
+    found = []
+    silent = fold_bits(bit, {"w": 0}).is_const(0)
+    if neg.kind == "const" or (neg.variables() == {"xs"} and silent):
+        found.append(Form(((1, fold_bits(bit ^ neg, {})),), neg))
+    if len(bit.variables()) <= 1:
+        found.append(Form(((2, fold_bits(bit & ~neg, {})),), bit))
+    settled = [form for form in found if not form.of]
+    if settled:
+        return (settled[0],)
+    return (*found, Form(((1, fold_bits(bit & ~neg, {})), (-1, fold_bits(bit & neg, {}))), ZERO))
+
+
+def _require_sign(product: Product) -> None:
+    """A weight's sign must do nothing else than negate what the lane adds."""
+    for values in itertools.product((0, 1), repeat=3):
+        plain, negated = ({**dict(zip(("x", "w", "xs"), values, strict=True)), "ws": sign} for sign in (0, 1))
+        bits = [int(product.bit.evaluate(env)) & 1 for env in (plain, negated)]
+        signs = [int(product.neg.evaluate(env)) & 1 for env in (plain, negated)]
+        if "ws" in product.neg.variables() and (bits[0] != bits[1] or (bits[0] and signs[0] == signs[1])):
+            raise InternalError(f"the weight's sign does not negate {product}")

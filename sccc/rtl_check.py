@@ -30,8 +30,8 @@ SIMULATORS = ("icarus", "verilator")
 class Mismatch:
     """Where RTL and simulator first differ.
 
-    op: its result's name, or "port NAME", "valid", "done", "time of NAME" or "transfers of NAME" (their number); sample, lane, cycle of
-    the window (of folded netlists: number of the transfer), and both values.
+    op: its result's name, or "port NAME", "valid", "done", "time of NAME" or "transfers of NAME" (their number); sample, lane,
+    cycle of the window (of folded netlists: number of the transfer), and both values.
     """
 
     op: str
@@ -113,18 +113,17 @@ def check(
         for name, content in {"net.v": text, **netlist.files, **bench.files}.items():
             (place / name).write_text(content, encoding="ascii")
         sources = [bench.main, "net.v"]
-        if simulator == "icarus":
-            output = run_icarus(place, sources)
-        else:
-            output = run_verilator(place, sources, f"{netlist.top}_tb")
-    return _read(output, netlist, len(x), bench.cycles)
+        top = f"{netlist.top}_tb"
+        output = run_icarus(place, sources) if simulator == "icarus" else run_verilator(place, sources, top)
+    return read_result(output, netlist, len(x), bench.cycles)
 
 
 _DONE = re.compile(r"^DONE compared (\d+) mismatches (\d+)(?: cycles (\d+))?$", re.MULTILINE)
 _MISMATCH = re.compile(r"^MISMATCH (\w+) sample (\d+) cycle (\d+) got (\w+) expected (\w+)$", re.MULTILINE)
 
 
-def _read(output: str, netlist: Netlist, samples: int, cycles: int) -> CheckResult:
+def read_result(output: str, netlist: Netlist, samples: int, cycles: int) -> CheckResult:
+    """What a self-checking testbench has printed. Raises InternalError when it did not come to its end."""
     done = _DONE.search(output)
     if done is None:
         raise InternalError(f"the testbench did not finish:\n{output[-2000:]}")

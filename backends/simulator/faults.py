@@ -9,12 +9,11 @@ import numpy as np
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, X, flip_positions, flipped_bits_of_words, wrapped
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.streams import StreamValue
-from sccc.cells import Fsm, MultiplyAdd, Product, Race
+from sccc.cells import Fsm, MultiplyAdd, Race
 from sccc.diagnostics import SccError
-from sccc.expr import fold_bits
 from sccc.ir import Module, Operation
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import PRODUCT_SUMS, constant_levels, product_of
+from sccc.ops.arithmetic import PRODUCT_SUMS, carries_sign, has_multiplier, product_of
 from sccc.ops.fixed import number_range
 from sccc.ops.geometry import geometry_of
 from sccc.types import Encoding, Level, Total, signed_width
@@ -52,20 +51,6 @@ def _register_flips(module: Module, op: Operation, flips: FlipSource) -> bool:
 
 
 # -- products ---------------------------------------------------------------------------------------------------------
-
-
-def carries_sign(product: Product) -> bool:
-    """Whether the multiplier's output is the sign, which the streams decide, and not the bit."""
-    return bool(product.neg.variables() & {"x", "w"})
-
-
-def has_multiplier(op: Operation) -> np.ndarray:
-    """Which lanes bool [m, n] of a dot product have a multiplier: a zero weight has none where it never adds anything."""
-    product, levels = product_of(op), constant_levels(op.operands[1])
-    shape = op.operands[1].type.shape
-    if levels is None or not fold_bits(product.bit, {"w": 0}).is_const(0):
-        return np.ones(shape, dtype=bool)
-    return np.broadcast_to(levels != 0, shape)
 
 
 class ProductFlips:

@@ -23,8 +23,8 @@ class FlipSite:
     """One bit that flips.
 
     kind: see `sccc.backends.simulator.flips`. value: the result's name, without %, of the dot product (operand, product) or of the
-    sum or state machine (state). lane: flat, of the operand [n] or [m, n], of the products [m, n], or of the register. cycle: of the
-    window, from 0. sample: of the data, -1 for all. bit: of a register or number, 0 the least significant. operand: x or w.
+    sum or state machine (state). lane: flat, of the operand [n] or [m, n], of the products [m, n], or of the register. cycle: of
+    the window, from 0. sample: of the data, -1 for all. bit: of a register or number, 0 the least significant. operand: x or w.
     """
 
     kind: str

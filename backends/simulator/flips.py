@@ -2,7 +2,7 @@
 
 | kind | what flips | lanes of a draw |
 |---|---|---|
-| operand | a bit of an operand stream where a dot product reads it | x: [n], w: [m, n] |
+| operand | a bit of an operand stream where a dot product reads it; zero weights have none | x: [n], w: [m, n] |
 | operand, fixed point | a bit of the number that a dot product reads | [n, bits] |
 | product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, n] |
 | state | a bit of a sum's or state machine's register, in the cycle in which it takes a cycle's result | [m, bits] |

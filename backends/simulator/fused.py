@@ -27,7 +27,7 @@ from sccc.backends.simulator.window import Counter, Machine, last_states, weight
 from sccc.cells import Comb, CountCell, Fsm
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import product_of
+from sccc.ops.arithmetic import has_multiplier, product_of
 from sccc.ops.geometry import geometry_of
 from sccc.types import Count, Stream
 
@@ -288,16 +288,26 @@ class Flipper:
         self.flips, self.number, self.w = builder.flips, builder.number[dot], w
         index, table = w.table()
         self.packed = table.packed[index[0]]
+        self.nothing = ~has_multiplier(dot).reshape(-1)
 
     def sample(self, x: StreamValue, batch: Batch, s: int) -> tuple[StreamValue, StreamValue]:
         """x and w for sample s of a batch, with their flips."""
         bits, signs = x.sample(s)
         data = self._flipped(x.type, layouts.pack(bits), signs, batch.first + s, 0)
-        return data, self._flipped(self.w.type, self.packed, self.w.signs, batch.first + s, 1)
+        return data, self._flipped(self.w.type, self.packed, self.w.signs, batch.first + s, 1, self.nothing)
 
     def _flipped(
-        self, kind: Stream, packed: np.ndarray, signs: np.ndarray | None, sample: int, side: int
+        self,
+        kind: Stream,
+        packed: np.ndarray,
+        signs: np.ndarray | None,
+        sample: int,
+        side: int,
+        nothing: np.ndarray | None = None,
     ) -> StreamValue:
         drawn = self.flips.draw(sample, self.number, side, kind.lanes, kind.length)
-        table = BitTable(flip_packed(packed, kind.length, drawn), kind.length)
+        changed = flip_packed(packed, kind.length, drawn)
+        if nothing is not None:
+            changed[nothing] = packed[nothing]
+        table = BitTable(changed, kind.length)
         return TableStream(kind, np.arange(kind.lanes)[None], table, signs)

@@ -26,7 +26,7 @@ from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import product_of
+from sccc.ops.arithmetic import has_multiplier, product_of
 from sccc.ops.fixed import dot_weights
 from sccc.ops.geometry import geometry_of
 from sccc.ops.images import pool_lanes
@@ -205,7 +205,10 @@ def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, f
     bits, signs = stream.sample(s)
     kind = stream.type
     drawn = builder.flips.draw(first + s, builder.number[op], side, kind.lanes, kind.length)
-    return PlainStream(kind, flip_bits(bits, drawn).reshape(1, *kind.shape, kind.length), signs)
+    flipped = flip_bits(bits, drawn)
+    if side == W:  # a weight that has no hardware has no stream that could flip
+        flipped[~has_multiplier(op).reshape(-1)] = bits[~has_multiplier(op).reshape(-1)]
+    return PlainStream(kind, flipped.reshape(1, *kind.shape, kind.length), signs)
 
 
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:

@@ -129,5 +129,5 @@ def header_lines(op: Operation, latency: int) -> list[str]:
         f"last layer's window and then {every}), the totals stand still and valid comes early: {latency} cycles after start at",
         f"the latest, {kind.length - a['first'] - 1} earlier at the soonest. The totals then mean what they do after the whole",
         f"window times cycles / {kind.length}: which one is largest holds, their real units do not. Where all layers but the last",
-        "stream, the next start may come in the cycle after valid; where a layer accumulates, the time between starts stays as above.",
+        "stream, the next start may come in the cycle after valid; where a layer accumulates, starts keep the distance above.",
     ]

@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sccc.backends.verilog import cell_modules, library
-from sccc.backends.verilog.dot import neuron_module
 from sccc.backends.verilog.multiply import multiplier_module, number_width, row_multiplier
 from sccc.backends.verilog.names import comment
-from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import sized
 from sccc.cells import Gather
 from sccc.ir import Operation, Value
-from sccc.neurons import neuron
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import product_of
 from sccc.ops.fixed import dot_weights
 from sccc.ops.geometry import Geometry, geometry_of
 from sccc.ops.images import pool_lanes
-from sccc.types import Count, Encoding, Level, Stream, Total, signed_width
+from sccc.types import Encoding, Level, Stream, Total, signed_width
 
 if TYPE_CHECKING:
     from sccc.backends.verilog.layer import LayerEmitter
@@ -139,42 +135,7 @@ def places(geometry: Geometry) -> Iterator[tuple[int, int, np.ndarray, np.ndarra
             yield position, group, taps, lanes[position, group, taps]
 
 
-def emit_conv(emitter: LayerEmitter, op: Operation) -> None:
-    """The counts of a convolution of streams."""
-    x, w = op.operands
-    assert (
-        op.result is not None and isinstance(op.result.type, Count) and isinstance(x.type, Stream) and w.op is not None
-    )
-    streams, bus = emitter.streams(w.op, f"{w.name}s")
-    geometry, product, width = geometry_of(op), product_of(op), signed_width(op.result.type.lo, op.result.type.hi)
-    rows = geometry.groups * geometry.outputs
-    signed = x.type.encoding is Encoding.SIGNED
-    made: dict[tuple[int, bytes], str] = {}
-    counts: dict[tuple[int, int], str] = {}
-    for position, group, taps, lanes in places(geometry):
-        ports = [f".x({_patch(emitter, op, emitter.signals[x], position, group, lanes, 1)})"]
-        if signed:
-            ports.append(f".xs({_patch(emitter, op, emitter.signs[x], position, group, lanes, 1, 'sign')})")
-        for output in range(group * geometry.outputs, (group + 1) * geometry.outputs):
-            key = (output, taps.tobytes())
-            if key not in made:
-                each = neuron(product, streams.of_taps(output, taps), 0)
-                patch = Value("patch", Stream((len(taps),), x.type.encoding, x.type.length))
-                made[key] = emitter.modules.make(f"{emitter.name}_neuron_{output}_{len(taps)}")
-                origin = f"output {output} of {comment(op.origin) or emitter.name}, {len(taps)} lanes"
-                emitter.neurons.append(neuron_module(made[key], origin, each, patch, len(streams.levels), width))
-                for size in filter(None, map(len, each.groups.values())):
-                    emitter.use(popcount_name(size), popcount_module(size))
-            name = counts[output, position] = emitter.names.make(f"{op.result.name}_{output}_{position}")
-            emitter.lines.append(f"  wire [{width - 1}:0] {name};")
-            label = emitter.names.make(f"neuron_{output}_{position}")
-            emitter.lines.append(f"  {made[key]} {label} ({', '.join(ports)}, .ws({bus}), .count({name}));")
-    name = emitter.signals[op.result] = emitter.wire(op.result)
-    ordered = [counts[output, p] for output in range(rows) for p in range(geometry.positions)]
-    emitter.lines.append(f"  assign {name} = {concatenation(ordered)};")
-
-
-def _patch(
+def patch(
     emitter: LayerEmitter,
     op: Operation,
     bus: str,
@@ -205,7 +166,7 @@ def emit_fixed_conv(emitter: LayerEmitter, op: Operation) -> None:
     made: dict[tuple[int, int, bytes], str] = {}
     totals: dict[tuple[int, int], str] = {}
     for position, group, taps, lanes in places(geometry):
-        patch = _patch(emitter, op, numbers, position, group, lanes, bits)
+        numbers_under = patch(emitter, op, numbers, position, group, lanes, bits)
         for output in range(group * geometry.outputs, (group + 1) * geometry.outputs):
             start = int(initial[output, position])
             key = (output, start, taps.tobytes())
@@ -218,7 +179,7 @@ def emit_fixed_conv(emitter: LayerEmitter, op: Operation) -> None:
             name = totals[output, position] = emitter.names.make(f"{op.result.name}_{output}_{position}")
             emitter.lines.append(f"  wire [{width - 1}:0] {name};")
             label = emitter.names.make(f"neuron_{output}_{position}")
-            emitter.lines.append(f"  {made[key]} {label} (.x({patch}), .total({name}));")
+            emitter.lines.append(f"  {made[key]} {label} (.x({numbers_under}), .total({name}));")
     ordered = [totals[output, p] for output in range(rows) for p in range(geometry.positions)]
     following = emitter.wire(op.result, "_next")
     emitter.lines.append(f"  assign {following} = {concatenation(ordered)};")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from sccc.backends.verilog.layer import lane_width
 from sccc.ir import Operation, Value
 from sccc.schedule import Schedule
 from sccc.types import Count, Encoding, Level, Stream, Total
+
+if TYPE_CHECKING:
+    from sccc.backends.verilog.injection import Injection
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Observable:
 
 @dataclass(frozen=True)
 class Netlist:
-    """Verilog text and what a testbench needs to know of it. `files`: memories by name, to be written beside the text."""
+    """Verilog text and what a testbench needs to know of it. `files`: memories by name, to be written beside the text.
+    `injections`: where faults can be put in."""
 
     text: str
     top: str
@@ -47,6 +52,7 @@ class Netlist:
     schedule: Schedule
     observables: tuple[Observable, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    injections: tuple[Injection, ...] = ()
 
 
 def level_of(source: Operation) -> str:

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sccc.backends.verilog import cell_modules, early_exit, images, library
-from sccc.backends.verilog.dot import neuron_module
+from sccc.backends.verilog import cell_modules, counts, early_exit, images, library
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
-from sccc.backends.verilog.popcount import popcount_module, popcount_name
 from sccc.backends.verilog.render import packed, sized
 from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.counting import ALL_SAVINGS, Savings
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
-from sccc.neurons import constant_streams, neuron, root_source
+from sccc.neurons import constant_streams, root_source
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import product_of
 from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.schedule import is_instant
 from sccc.sources import CounterSource, LfsrSource
 from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
+
+if TYPE_CHECKING:
+    from sccc.backends.verilog.injection import Injection
 
 
 def lane_width(kind: Type) -> int:
@@ -61,6 +62,8 @@ class LayerModule:
     ports: dict[Value, str]
     ops: list[Operation]
     registers: dict[Value, str]
+    register_bits: dict[Value, int]
+    masks: list[Injection] = field(default_factory=list)
 
     @property
     def stops(self) -> bool:
@@ -78,12 +81,15 @@ class LayerEmitter:
     outputs: list[Value]
     length: int
     origin: str
+    savings: Savings = ALL_SAVINGS
     lines: list[str] = field(default_factory=list)
     neurons: list[str] = field(default_factory=list)
     used: dict[str, str] = field(default_factory=dict)
     signals: dict[Value, str] = field(default_factory=dict)
     signs: dict[Value, str] = field(default_factory=dict)
+    complete: dict[Value, str] = field(default_factory=dict)
     registers: dict[Value, str] = field(default_factory=dict)
+    register_bits: dict[Value, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.names = Names(("clk", "rst", "go", "running", "t", "done", "window", "ended", "safe"))
@@ -103,7 +109,9 @@ class LayerEmitter:
         head = [f"// layer {self.name}: {comment(self.origin)}", f"module {self.name} (", ",\n".join(ports), ");"]
         text = "\n".join([*head, *self._window(), *self.lines, "endmodule", ""])
         text = "\n".join([*self.neurons, text])
-        return LayerModule(self.name, text, self.used, self.signals, self.inputs, outputs, self.ops, self.registers)
+        return LayerModule(
+            self.name, text, self.used, self.signals, self.inputs, outputs, self.ops, self.registers, self.register_bits
+        )
 
     def _window(self) -> list[str]:
         """What says when the layer runs and when it has ended."""
@@ -175,7 +183,7 @@ class LayerEmitter:
         elif isinstance(cell, Fold):
             images.emit_fold(self, op)
         elif isinstance(cell, CountCell):
-            self._dot(op) if geometry_of(op).window is None else images.emit_conv(self, op)
+            self._dot(op)
         elif isinstance(cell, MultiplyAdd):
             self._multiply_add(op) if geometry_of(op).window is None else images.emit_fixed_conv(self, op)
         elif isinstance(cell, Fsm):
@@ -279,30 +287,7 @@ class LayerEmitter:
         return streams, name
 
     def _dot(self, op: Operation) -> None:
-        x, w = op.operands
-        assert op.result is not None and isinstance(op.result.type, Count) and isinstance(x.type, Stream)
-        if w.op is None or w.op.name != "sc.sng" or not self._is_constant(w.op.operands[0]):
-            raise InternalError(f"{op!r}: weights that are not constant have no Verilog yet")
-        streams, bus = self.streams(w.op, f"{w.name}s")
-        width, name = lane_width(op.result.type), self.wire(op.result)
-        self.signals[op.result] = name
-        product = product_of(op)
-        counts: list[str] = []
-        signs = f", .xs({self._signs(x)})" if x.type.encoding is Encoding.SIGNED else ""
-        for j in range(op.result.type.lanes):
-            module = self.modules.make(f"{self.name}_neuron_{j}")
-            origin = f"output {j} of {comment(op.origin) or self.name}"
-            each = neuron(product, streams, j)
-            self.neurons.append(neuron_module(module, origin, each, x, len(streams.levels), width))
-            for lanes in filter(None, map(len, each.groups.values())):
-                self.use(popcount_name(lanes), popcount_module(lanes))
-            counts.append(self.names.make(f"{op.result.name}_{j}"))
-            self.lines.append(f"  wire [{width - 1}:0] {counts[j]};")
-            self.lines.append(
-                f"  {module} {self.names.make(f'neuron_{j}')} (.x({self.signals[x]}){signs}, .ws({bus}), .count({counts[j]}));"
-            )
-        rows = [", ".join(counts[::-1][i : i + 8]) for i in range(0, len(counts), 8)]
-        self.lines.append(f"  assign {name} = {{\n    " + ",\n    ".join(rows) + "\n  };")
+        counts.emit_counts(self, op)
 
     def _multiply_add(self, op: Operation) -> None:
         """Dot products of numbers: one module per output, and a register for all of them."""
@@ -333,10 +318,7 @@ class LayerEmitter:
         name = self.signals[op.result] = self.names.make(op.result.name, op.result.name)
         self.lines.append(f"  reg [{bus_width(op.result.type) - 1}:0] {name};")
         self.lines.append(f"  always @(posedge clk) if (go) {name} <= {following};")
-        self.registers[op.result] = name
-
-    def _signs(self, x: Value) -> str:
-        return self.signs[x]
+        self.registers[op.result], self.register_bits[op.result] = name, bus_width(op.result.type)
 
     def machine(self, op: Operation, kind: str, running: str = "running") -> None:
         """The state machines of op `kind`, with the parameters and names of `op`."""
@@ -357,6 +339,15 @@ class LayerEmitter:
         ports = {"clk": "clk", "go": "go", "running": running, "count": self.signals[count]}
         ports["bits" if fsm.out is not None else "states"] = name
         self.registers[op.result] = self.instance(module, parameters, f"{name}_fsm", ports) + ".state"
+        self.register_bits[op.result] = lanes * bits
+        if fsm.out is None and self.savings.isolation:
+            self.complete[op.result] = self.names.make(f"{name}_complete")
+            size = bus_width(op.result.type)
+            self.lines.append(f"  wire [{size - 1}:0] {self.complete[op.result]} = {name} & {{{size}{{done}}}};")
+
+    def total(self, value: Value) -> str:
+        """The signal of an integer for what computes with it; that of a sum is 0 until the sum is complete (operand isolation)."""
+        return self.complete.get(value, self.signals[value])
 
     def _comb(self, op: Operation) -> None:
         """An integer op, lane by lane: sc.rescale, sc.offset, sc.add."""
@@ -382,7 +373,7 @@ class LayerEmitter:
         levels = [v.type for v in operands.values() if isinstance(v.type, Level)]
         if not levels:
             ((name, value),) = operands.items()
-            return {name: self.signals[value]}, lane_width(value.type)
+            return {name: self.total(value)}, lane_width(value.type)
         width = max(images.integer_width(kind) for kind in levels)
         return {name: images.integers(self, value, width) for name, value in operands.items()}, width
 
@@ -418,13 +409,13 @@ class LayerEmitter:
         text = cell_modules.lookup_module(module, op.result.type.lanes, address.type.lo, entries, width, entry)
         self.neurons.append(text)
         comb = self.wire(op.result, "_next")
-        self.instance(module, {}, f"{comb}_lookup", {"address": self.signals[address], "level": comb})
+        self.instance(module, {}, f"{comb}_lookup", {"address": self.total(address), "level": comb})
         self._registered(op, comb)
 
     def _level(self, op: Operation) -> None:
         source = op.operands[0]
         assert isinstance(source.type, Total)
-        self.register_level(op, self.signals[source], lane_width(source.type))
+        self.register_level(op, self.total(source), lane_width(source.type))
 
     def register_level(self, op: Operation, total: str, width: int) -> None:
         """Take two's complement integers of `width` bits as the op's levels."""
@@ -443,7 +434,7 @@ class LayerEmitter:
         name = self.wire(op.result)
         self.signals[op.result] = name
         parameters = {"LANES": total.type.lanes, "W": lane_width(total.type), "IW": lane_width(op.result.type)}
-        self.instance(module, parameters, f"{name}_argmax", {"total": self.signals[total], "index": name})
+        self.instance(module, parameters, f"{name}_argmax", {"total": self.total(total), "index": name})
 
 
 def sign_magnitude(level: int, kind: Level) -> int:

@@ -148,6 +148,33 @@ module {name} #(
 endmodule
 """
 
+FROM_START = """\
+// Sums of SW bits, from which their value in the cycle of `go` is taken off: two's complement counts of W bits.
+module sccc_from_start #(
+  parameter LANES = 1,
+  parameter SW    = 8,
+  parameter W     = 8
+) (
+  input  wire                clk,
+  input  wire                go,
+  input  wire [LANES*SW-1:0] sum,
+  output reg  [LANES*W-1:0]  count
+);
+  integer i;
+  reg [LANES*SW-1:0] start;
+  reg [LANES*W-1:0]  all;
+  reg signed [SW:0]  difference;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      difference = {1'b0, sum[i*SW +: SW]} - {1'b0, start[i*SW +: SW]};
+      all[i*W +: W] = difference;
+    end
+    count = all;
+  end
+  always @(posedge clk) if (go) start <= sum;
+endmodule
+"""
+
 LEVELS = """\
 // Two's complement totals of W bits as levels: magnitude of BITS+1 bits and, when SIGN is 1, a sign bit above it.
 module sccc_levels #(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sccc import __version__
 from sccc.backends.verilog.early_exit import header_lines, races
 from sccc.backends.verilog.folded.netlist import emit_folded
+from sccc.backends.verilog.injection import InjectableLayer, Injection
 from sccc.backends.verilog.interface import Netlist, Observable, input_tables, level_of, port_bus
 from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
 from sccc.backends.verilog.names import Names, comment
+from sccc.counting import ALL_SAVINGS, Savings
 from sccc.dataflow import is_folded
 from sccc.diagnostics import SccError
 from sccc.ir import Module, Operation, Value
@@ -18,14 +22,18 @@ from sccc.types import Count, Level, Stream, Total
 from sccc.verify import verify
 
 
-def emit_netlist(module: Module) -> Netlist:
+def emit_netlist(module: Module, savings: Savings = ALL_SAVINGS, *, injectable: bool = False) -> Netlist:
     """Emit a module as Verilog-2005: folded when its sums of products say how, else everything at once.
 
-    Raises SccError when it is not a verified module of hardware ops.
+    savings: what makes a netlist that does everything at once cheaper and changes no bit; only tests turn one off.
+    injectable: with places for a testbench's faults (`Netlist.injections`), which a folded netlist has none of. Raises SccError
+    when it is not a verified module of hardware ops.
     """
     verify(module)
     _require_hardware(module)
     if is_folded(module):
+        if injectable:
+            raise SccError("faults cannot be put into a folded netlist", advice="leave out the folding")
         return emit_folded(module)
     own = [f"{wire}_{number}" for number in range(len(layer_ops(module))) for wire in ("go", "done", "follow", "layer")]
     names = Names(("clk", "rst", "start", "valid", "ready", "held", *own))
@@ -35,7 +43,7 @@ def emit_netlist(module: Module) -> Netlist:
     assert source.result is not None
     result = sink.operands[0]
     plan = schedule(module)
-    layers = _emit_layers(module, names, top)
+    layers = _emit_layers(module, names, top, InjectableLayer if injectable else LayerEmitter, savings)
     input_port = names.make(str(source.attributes["name"]), str(source.attributes["name"]))
     output_port = names.make(str(sink.attributes["name"]), str(sink.attributes["name"]))
     header = _header(top, source, sink, input_port, output_port, plan, names, layers)
@@ -58,7 +66,8 @@ def emit_netlist(module: Module) -> Netlist:
             "",
         ]
     )
-    return Netlist(text, top, source.result, input_port, result, output_port, plan, observables)
+    injections = _injections(layers, plan) if injectable else ()
+    return Netlist(text, top, source.result, input_port, result, output_port, plan, observables, injections=injections)
 
 
 def _require_hardware(module: Module) -> None:
@@ -73,7 +82,9 @@ def _require_hardware(module: Module) -> None:
         raise SccError("a netlist needs exactly one sc.input and one sc.output")
 
 
-def _emit_layers(module: Module, names: Names, top: str) -> dict[str, LayerModule]:
+def _emit_layers(
+    module: Module, names: Names, top: str, kind: type[LayerEmitter], savings: Savings
+) -> dict[str, LayerModule]:
     uses = module.uses()
     layers: dict[str, LayerModule] = {}
     for name, ops in layer_ops(module).items():
@@ -83,8 +94,10 @@ def _emit_layers(module: Module, names: Names, top: str) -> dict[str, LayerModul
             (op.result.type.length for op in ops if op.result and isinstance(op.result.type, Count | Stream)), 1
         )
         origin = next((op.origin for op in ops if op.origin), "")
-        emitter = LayerEmitter(names.make(f"{top}_{name}", origin or name), names, ops, outputs, length, origin)
+        emitter = kind(names.make(f"{top}_{name}", origin or name), names, ops, outputs, length, origin, savings)
         layers[name] = emitter.emit()
+        if isinstance(emitter, InjectableLayer):
+            layers[name].masks = emitter.masks
     return layers
 
 
@@ -146,6 +159,19 @@ def _observables(layers: dict[str, LayerModule], plan: Schedule) -> tuple[Observ
                 lanes, width = value.type.lanes, lane_width(value.type)
                 stops = layer.stops and isinstance(value.type, Stream | Count)
                 found.append(Observable(value, path, plan.first_cycle(value), cycles, lanes, width, stops))
+    return tuple(found)
+
+
+def _injections(layers: dict[str, LayerModule], plan: Schedule) -> tuple[Injection, ...]:
+    """Where faults can be put: masks in the cycles of a window, registers in those in which they take what a cycle made."""
+    found = []
+    for number, (layer, timing) in enumerate(zip(layers.values(), plan.layers.values(), strict=True)):
+        places = [(mask, timing.first) for mask in layer.masks]
+        for value, path in layer.registers.items():
+            assert value.op is not None
+            places.append((Injection(value.op, "state", path, layer.register_bits[value]), timing.first + 1))
+        for each, first in places:
+            found.append(replace(each, path=f"layer_{number}.{each.path}", first=first, cycles=timing.length))
     return tuple(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sccc.cells import Arbiter, Comb, CountCell, Product
-from sccc.expr import ONE, ZERO, Var, select
+from sccc.expr import ONE, ZERO, Var, fold_bits, select
 from sccc.ir import Operation, Value
 from sccc.ops.geometry import PARALLEL_ATTR, WINDOW_ATTRIBUTES, geometry_of
 from sccc.ops.registry import REGISTRY, Attr, Op, Uncorrelated, expect, per_lane, refuse
@@ -48,6 +48,20 @@ def product_of(op: Operation) -> Product:
             "encode the weights as bipolar, or the activations as unipolar",
         )
     return PRODUCTS[x.encoding, w.encoding]
+
+
+def carries_sign(product: Product) -> bool:
+    """Whether a multiplier's output is the sign, as the streams decide that, and not the bit."""
+    return bool(product.neg.variables() & {"x", "w"})
+
+
+def has_multiplier(op: Operation) -> np.ndarray:
+    """Which lanes (bool, w's shape) a sum of products has a multiplier for: none for a zero weight that never adds anything."""
+    product, levels = product_of(op), constant_levels(op.operands[1])
+    shape = op.operands[1].type.shape
+    if levels is None or not fold_bits(product.bit, {"w": 0}).is_const(0):
+        return np.ones(shape, dtype=bool)
+    return np.broadcast_to(levels != 0, shape)
 
 
 def constant_levels(value: Value) -> np.ndarray | None:

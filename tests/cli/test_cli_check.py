@@ -18,12 +18,12 @@ KEYS = {"samples", "cycles", "compared", "mismatches", "first"}
 
 @pytest.fixture
 def fault(monkeypatch):
-    """Plants a fault in the emitted text: neuron 2 of the first layer counts one too many."""
+    """Plants a fault in the emitted text: output 2 of the first layer counts one too many."""
     emit = rtl_check.emit_netlist
 
     def broken(module):
         netlist = emit(module)
-        module_text = re.compile(r"(module net_fc1_neuron_2 .*?assign count = )", re.DOTALL)
+        module_text = re.compile(r"(module net_fc1_dot .*? sum_2 = )", re.DOTALL)
         text, times = module_text.subn(r"\g<1>1 + ", netlist.text, count=1)
         assert times == 1
         return dataclasses.replace(netlist, text=text)

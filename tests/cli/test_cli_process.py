@@ -65,7 +65,7 @@ def test_the_exit_code_of_a_mismatch_is_1(model, data):
         "emit = rtl_check.emit_netlist\n"
         "import dataclasses\n"
         "rtl_check.emit_netlist = lambda m: dataclasses.replace(\n"
-        "    emit(m), text=emit(m).text.replace('assign count = ', 'assign count = ~'))\n"
+        "    emit(m), text=emit(m).text.replace('assign sum = ', 'assign sum = ~'))\n"
         "sys.exit(main(['check', 'net.onnx', '--data', 'd.npz', '--length', '8']))"
     )
     result = shell([sys.executable, "-c", code])

@@ -369,38 +369,108 @@ def test_a_comparison_the_wrong_way_round():
 # -- faults of gates and wires ---------------------------------------------------------------------------------------
 
 
+def sharing() -> tuple[Module, np.ndarray]:
+    """Unsigned and signed inputs, many of each: outputs have common bits, signed products are counted once."""
+    spec = Spec((30, 10, 6), "tanh", "none", {"length": 8}, seed=7)
+    return compiled(spec), data(spec, 12)
+
+
+def taking_off(x: str) -> tuple[Module, np.ndarray]:
+    """Of inputs of encoding x: counts that what depends on x or on the weights alone is taken off from."""
+    levels = np.array([[3, 9, 32, 14, 7, 30, 1, 22, 17, 5], [6, 6, 11, 31, 2, 28, 19, 9, 32, 4]])
+    module = one_layer(x, "bipolar" if x == "unipolar" else "unipolar", levels, 32, 5)
+    return module, np.random.default_rng(5).uniform(0 if x == "unipolar" else -1, 1, (3, 10))
+
+
 @pytest.mark.parametrize("lane", range(3))
-@pytest.mark.parametrize(("old", "new"), ((r"\} & \{ws", "} | {ws"), (r"~\{xs", "{xs"), (r" - (?=\{)", " + ")))
-def test_a_wrong_gate_in_a_neuron(lane, old, new):
-    result = run(accumulating(), replacing(old, new, f"module net_fc0_neuron_{lane} "))
+@pytest.mark.parametrize(("old", "new"), ((r"_v0 = \{(\w+\[\d+\]), ", r"_v0 = {~\1, "), (r" - (?=\{)", " + ")))
+def test_a_wrong_gate_in_an_output(lane, old, new):
+    result = run(accumulating(), replacing(old, new, f"// output {lane} of "))
     assert (result.first.op, result.first.lane) == ("fc0_count", lane)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), ((r"x & \{", "x | {"), (r"& \{ws", "| {ws"), (r"& ~xs", "& xs"), (r"~\{xs", "{xs"))
+)
+def test_a_wrong_gate_in_the_products(old, new):
+    result = run(accumulating(), replacing(old, new, "module net_fc0_dot "))
+    assert result.first.op == "fc0_count"
 
 
 @pytest.mark.parametrize(("old", "new"), ((" & ", " | "), (r" \^ ", " & "), (r"\[0\] & ", "[0] ^ ")))
 def test_a_wrong_gate_in_a_population_count(old, new):
     text = emit_netlist(accumulating()[0]).text
-    width = re.search(r"sccc_popcount_(\d+) count_up", text)[1]
+    width = re.search(r"sccc_popcount_(\d+) add_up", text)[1]
     result = run(accumulating(), replacing(old, new, f"module sccc_popcount_{width} "))
     assert result.first.op.endswith("_count") and result.first.sample == 0
 
 
+@pytest.mark.parametrize(("old", "new"), ((" & ", " | "), (r" \^ ", " & ")))
+def test_a_wrong_gate_in_a_counter_of_common_bits(old, new):
+    result = run(sharing(), replacing(old, new, "module sccc_counters_3 "))
+    assert result.first.op == "fc0_count"
+
+
+def test_a_common_bit_of_the_wrong_weight():
+    """The sum of a subtotal goes where its carry belongs."""
+    result = run(sharing(), replacing(r"_v1 = \{(.*?)common_3_0_1\[", r"_v1 = {\1common_3_0_0["))
+    assert result.first.op == "fc0_count"
+
+
+def test_a_common_bit_without_its_complement():
+    result = run(sharing(), replacing(r"~p_", "p_", "module net_fc1_dot "))
+    assert result.first.op == "fc1_count"
+
+
+def test_a_sum_before_the_window_that_is_not_taken_off():
+    result = run(sharing(), replacing(r"\{1'b0, start\[.*?\]\}", "0", "module sccc_from_start "))
+    assert (result.first.op, result.first.sample) == ("fc1_count", 0)
+
+
+def test_a_sum_before_the_window_that_is_kept_from_the_first_one():
+    """Found in a later sample, where signs have changed."""
+    fault = replacing(r"if \(go\) start <= sum;", "if (go && start[0] === 1'bx) start <= sum;")
+    result = run(sharing(), fault)
+    assert result.first.op == "fc1_count" and result.first.sample > 0
+
+
+@pytest.mark.parametrize("old", (r" & \{\d+\{running\}\}", "running(?=, )"))
+def test_weights_that_do_not_wait_for_the_window(old):
+    """Then the sum before the window holds more than signs."""
+    new = "" if "&" in old else "1'b1"
+    result = run(sharing(), replacing(old, new, "module net_fc1 ("))
+    assert result.first.op == "fc1_count"
+
+
+def test_a_wrong_entry_in_a_table_of_offsets():
+    module, x = made = taking_off("bipolar")
+    number = 9
+    random = module.value("w").op.operands[1].name
+    cycles = np.flatnonzero(np.ravel(Naive(module, x).values[random])[:32] == number)
+    result = run(
+        made, replacing(rf"(5'h{number:x}: offset = \d+'h\w*)(\w);", lambda m: m[1] + f"{int(m[2], 16) ^ 1:x};")
+    )
+    assert (result.first.op, result.first.lane, result.first.cycle) == ("count", 0, cycles[0])
+
+
+def test_ones_of_the_input_that_are_not_taken_off():
+    assert run(taking_off("unipolar"), replacing(r" - \{[^;]*every\}", "")).first.op == "count"
+
+
 def test_a_bipolar_product_without_its_not():
     spec = Spec((4, 3, 2), "tanh", "none", {"length": 16, "encoding": "bipolar"}, negative_inputs=True)
-    result = run(
-        (compiled(spec), SAMPLES),
-        replacing(r"always @\* twice = \{?\(*\{x.* \^ ", lambda m: m[0].replace("= ", "= ~"), "neuron_1 "),
-    )
-    assert (result.first.op, result.first.lane) == ("fc0_count", 1)
+    result = run((compiled(spec), SAMPLES), replacing(r"p_0 = ~", "p_0 = ", "module net_fc0_dot "))
+    assert result.first.op == "fc0_count"
 
 
 def test_an_xor_that_is_an_or():
     spec = Spec((4, 3, 2), "tanh", "none", {"length": 16, "encoding": "bipolar"}, negative_inputs=True)
-    result = run((compiled(spec), SAMPLES), replacing(r" \^ \{ws", " | {ws", "module net_fc0_neuron_2 "))
-    assert (result.first.op, result.first.lane) == ("fc0_count", 2)
+    result = run((compiled(spec), SAMPLES), replacing(r" \^ \{", " | {", "module net_fc0_dot "))
+    assert result.first.op == "fc0_count"
 
 
 def test_a_wire_to_the_wrong_lane():
-    result = run(accumulating(), replacing(r"fc0_count_1, fc0_count_0", "fc0_count_0, fc0_count_1"))
+    result = run(accumulating(), replacing(r"sum_1, sum_0\}", "sum_0, sum_1}", "module net_fc0_dot "))
     assert (result.first.op, result.first.lane) == ("fc0_count", 0)
 
 

@@ -18,7 +18,9 @@ def folded(network: Module, **options: object) -> Module:
 
 
 def foldings(module: Module) -> dict[str, object]:
-    return {str(op.attributes["layer"]): folding_of(op) for op in module.ops_named("sc.conv", "sc.dot", "fx.conv", "fx.dot")}
+    return {
+        str(op.attributes["layer"]): folding_of(op) for op in module.ops_named("sc.conv", "sc.dot", "fx.conv", "fx.dot")
+    }
 
 
 @pytest.mark.parametrize("make", [lenet_like, residual, mobile])

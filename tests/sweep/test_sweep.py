@@ -115,11 +115,9 @@ def test_a_dask_cluster_gives_the_same(source, samples, tmp_path):
     alone = swept(source, samples, tmp_path / "a", sweep)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         spread = swept(source, samples, tmp_path / "b", sweep, cluster=cluster.scheduler_address)
-        log = cluster.scheduler.transition_log
-        workers = {event.args[2].get("worker") for event in ()} or {
-            ws.address for ws in cluster.scheduler.workers.values()
-        }
-        assert len(workers) == 2 and log
+        ran = [step.key for step in cluster.scheduler.transition_log if step.finish == "memory"]
+        assert len(cluster.scheduler.workers) == 2
+    assert len(ran) >= 2 + 4  # compiled, and simulated, on the workers
     assert spread == alone
 
 

@@ -16,7 +16,10 @@ from pyverilog.vparser.parser import parse
 
 from sccc.backends.verilog import emit_netlist
 from sccc.ir import Module
-from sccc.types import Count, Level, Stream, Total
+from sccc.types import Count, Encoding, Level, Stream, Total
+
+Term = frozenset[tuple[str, int]]
+"""Bits, by signal and index, of which something is the AND."""
 
 
 class Parsed:
@@ -46,14 +49,62 @@ class Parsed:
                 found[each.name] = (each.module, {key: number(value) for key, value in numbers.items()})
         return found
 
-    def bits(self, name: str, signal: str) -> list[set[tuple[str, int]]]:
-        """The terms whose AND is each bit that an always block gives to a signal, the least significant first."""
+    def wires(self, name: str) -> dict[str, dict[str, str]]:
+        """The ports of each instance in a module, and the signal at each."""
+        return {
+            each.name: {port.portname: port.argname.name for port in each.portlist}
+            for item in self.modules[name].items
+            for each in (item.instances if isinstance(item, ast.InstanceList) else ())
+        }
+
+    def bits(self, name: str) -> dict[str, list[Term]]:
+        """For each signal that an always block assigns: the terms whose AND is each of its bits, the least significant first."""
+        widths = {port: width for port, (_, width) in self.ports(name).items()}
+        found = {}
         for item in self.modules[name].items:
-            if isinstance(item, ast.Always):
-                statement = item.statement.statements[0] if isinstance(item.statement, ast.Block) else item.statement
-                if statement.left.var.name == signal:
-                    return terms(statement.right.var)[::-1]
-        return []
+            for statement in item.statement.statements if isinstance(item, ast.Always) else ():
+                found[statement.left.var.name] = terms(statement.right.var, widths)[::-1]
+        return found
+
+
+class Dot:
+    """A module of dot products of unsigned inputs and signed weights, read back."""
+
+    def __init__(self, parsed: Parsed, name: str) -> None:
+        self.signals, self.wires, self.kinds = parsed.bits(name), parsed.wires(name), parsed.instances(name)
+        self.counted = {
+            wire: (instance, int(port.removeprefix("ones")))
+            for instance, ports in self.wires.items()
+            for port, wire in ports.items()
+            if port.startswith("ones") and self.kinds[instance][0].startswith("sccc_counters")
+        }
+
+    def product(self, bit: Term) -> Term:
+        """A bit as what it is of x and the weights' streams."""
+        return frozenset().union(*(self.resolved(name, index) for name, index in bit))
+
+    def resolved(self, name: str, index: int) -> Term:
+        return self.product(self.signals[name][index]) if name in self.signals else frozenset([(name, index)])
+
+    def lanes(self, output: int, label: str) -> list[Term]:
+        """The products that an output counts "up" or "down". Of a subtotal, each bit must be there once and at its weight."""
+        found, seen = [], {}
+        for port, signal in self.wires.get(f"add_{label}_{output}", {}).items():
+            for bit in self.signals[signal] if port != "ones" else ():
+                ((name, index),) = bit
+                if name in self.counted:
+                    instance, place = self.counted[name]
+                    assert port == f"v{place}"
+                    seen.setdefault((instance, index), []).append(place)
+                else:
+                    assert port == "v0"
+                    found.append(self.product(bit))
+        for (instance, index), places in seen.items():
+            size = int(self.kinds[instance][0].removeprefix("sccc_counters_"))
+            assert sorted(places) == list(range(size.bit_length()))
+            inputs = [self.signals[self.wires[instance][f"v{i}"]][index] for i in range(size)]
+            found += [self.product(bit) for bit in inputs]
+        return found
 
 
 def number(constant: ast.IntConst) -> int:
@@ -61,15 +112,18 @@ def number(constant: ast.IntConst) -> int:
     return int(text.split("'h")[1], 16) if "'h" in text else int(text)
 
 
-def terms(node) -> list[set[tuple[str, int]]]:
+def terms(node, widths: dict[str, int]) -> list[Term]:
+    """An expression's bits, the most significant first, each as the set of the bits whose AND it is."""
     if isinstance(node, ast.Concat):
-        return [term for item in node.list for term in terms(item)]
+        return [term for item in node.list for term in terms(item, widths)]
     if isinstance(node, ast.Repeat):
-        return terms(node.value) * int(node.times.value)
+        return terms(node.value, widths) * int(node.times.value)
     if isinstance(node, ast.And):
-        return [a | b for a, b in zip(terms(node.left), terms(node.right), strict=True)]
+        return [a | b for a, b in zip(terms(node.left, widths), terms(node.right, widths), strict=True)]
+    if isinstance(node, ast.Identifier):
+        return [frozenset([(node.name, i)]) for i in reversed(range(widths[node.name]))]
     assert isinstance(node, ast.Pointer), node
-    return [{(node.var.name, int(node.ptr.value))}]
+    return [frozenset([(node.var.name, int(node.ptr.value))])]
 
 
 def unpacked(packed: int, width: int, count: int) -> list[int]:
@@ -106,16 +160,19 @@ def test_the_top_has_the_documented_ports(parsed, netlist, module):
     }
 
 
-def test_there_is_a_module_for_each_layer_and_one_for_each_neuron(parsed, netlist, module):
+def test_there_is_a_module_for_each_layer_and_one_for_its_dot_products(parsed, netlist, module):
     names = [f"{netlist.top}_{layer}" for layer in layers(module)]
-    inside = [kind for kind, _ in parsed.instances(netlist.top).values()]
-    assert inside == names
+    inner = [kind for kind, _ in parsed.instances(netlist.top).values()]
+    assert inner == names
     for name, dot in zip(names, module.ops_named("sc.dot"), strict=True):
-        neurons = [kind for kind, _ in parsed.instances(name).values() if "_neuron_" in kind]
-        assert neurons == [f"{name}_neuron_{j}" for j in range(dot.result.type.lanes)]
-        for neuron in neurons:
-            assert parsed.ports(neuron)["count"] == ("output", width_of(dot.result.type))
-            assert parsed.ports(neuron)["x"] == ("input", dot.operands[0].type.lanes)
+        kinds = [kind for kind, _ in parsed.instances(name).values()]
+        assert kinds.count(f"{name}_dot") == 1
+        ports = parsed.ports(f"{name}_dot")
+        signed = dot.operands[0].type.encoding is Encoding.SIGNED
+        assert [p for p in ("x", "xs") if p in ports] == ["x", "xs"][: 1 + signed]
+        assert ports["x"] == ("input", dot.operands[0].type.lanes)
+        if "sccc_from_start" not in kinds:
+            assert ports["sum"] == ("output", dot.result.type.lanes * width_of(dot.result.type))
 
 
 def test_every_module_that_is_there_is_used(parsed, netlist):
@@ -153,14 +210,14 @@ def test_equal_streams_exist_once(parsed, netlist, module):
             assert sorted(levels) == sorted(each[0] for each in distinct)
 
 
-@pytest.fixture
-def plain():
+@pytest.fixture(params=[(9, 6, 4), (60, 12, 9)], ids=["small", "with subtotals"])
+def plain(request):
     """Unsigned inputs and signed weights: a lane is x & w, counted up or down."""
-    spec = Spec((9, 6, 4), "sigmoid", "none", {"length": 32, "encoding": "signed"}, seed=11)
-    return compiled(spec)
+    return compiled(Spec(request.param, "sigmoid", "none", {"length": 8, "encoding": "signed"}, seed=11))
 
 
 def test_the_weights_can_be_read_back(plain, tmp_path):
+    """Each nonzero weight is counted once, with its sign; a zero weight nowhere."""
     netlist = emit_netlist(plain)
     parsed = Parsed(netlist.text, tmp_path)
     for layer in layers(plain):
@@ -168,28 +225,36 @@ def test_the_weights_can_be_read_back(plain, tmp_path):
         rebuilt = np.zeros(constant.type.shape, dtype=int)
         streams = parsed.instances(f"net_{layer}")[f"{layer}_ws_sng"][1]
         levels = unpacked(streams["LEVELS"], constant.type.bits + 1, streams["STREAMS"])
+        dot = Dot(parsed, f"net_{layer}_dot")
         for j in range(rebuilt.shape[0]):
-            for signal, sign in (("up", 1), ("down", -1)):
-                for lane in parsed.bits(f"net_{layer}_neuron_{j}", signal):
+            for label, sign in (("up", 1), ("down", -1)):
+                for lane in dot.lanes(j, label):
                     named = dict(lane)
+                    assert rebuilt[j, named["x"]] == 0
                     # A full-scale weight needs no stream: its lane is x alone.
                     rebuilt[j, named["x"]] = sign * (levels[named["ws"]] if "ws" in named else 1 << constant.type.bits)
         assert np.array_equal(rebuilt, constant.op.attributes["levels"])
         assert (rebuilt == 0).any() and (np.abs(rebuilt) == 1 << constant.type.bits).any()
 
 
-def test_zero_weights_cost_nothing(plain, tmp_path):
-    """A population count is as wide as the neuron has positive (or negative) weights."""
-    parsed = Parsed(emit_netlist(plain).text, tmp_path)
-    for layer in layers(plain):
-        levels = plain.value(f"{layer}_weights").op.attributes["levels"]
-        for j, row in enumerate(levels):
-            counts = {name: kind for name, (kind, _) in parsed.instances(f"net_{layer}_neuron_{j}").items()}
-            wanted = {"count_up": int((row > 0).sum()), "count_down": int((row < 0).sum())}
-            assert counts == {name: f"sccc_popcount_{lanes}" for name, lanes in wanted.items() if lanes}
-            for lanes in filter(None, wanted.values()):
-                ports = parsed.ports(f"sccc_popcount_{lanes}")
-                assert ports == {"v": ("input", lanes), "ones": ("output", lanes.bit_length())}
+def test_products_exist_once_and_common_bits_are_counted_once(tmp_path):
+    parsed = Parsed(emit_netlist(compiled(Spec((60, 12, 9), "sigmoid", "none", {"length": 8}, seed=11))).text, tmp_path)
+    dot = Dot(parsed, "net_fc0_dot")
+    products = [dot.product(bit) for name, bits in dot.signals.items() if name.startswith("p_") for bit in bits]
+    assert len(products) == len(set(products))
+    counters = [kind for kind, _ in dot.kinds.values() if kind.startswith("sccc_counters")]
+    assert counters
+    users = [
+        name
+        for name, ports in dot.wires.items()
+        if name.startswith("add_")
+        for signal in ports.values()
+        for bit in dot.signals.get(signal, ())
+        for wire, _ in bit
+        if dot.counted.get(wire, ("", 1))[1] == 0
+    ]
+    inputs = sum(kind[1]["LANES"] for kind in dot.kinds.values() if kind[0].startswith("sccc_counters"))
+    assert len(users) == 2 * inputs  # each subtotal serves two sums
 
 
 def test_a_layer_of_zeros_has_no_lanes(tmp_path):

@@ -25,7 +25,7 @@ def sng_module() -> str:
     if compare.kind != ">" or [arg.args for arg in compare.args] != [("level",), ("random",)]:
         raise InternalError("the SNGs of folded netlists compare level > random")
     return f"""\
-// Stochastic number generators: bit = {to_verilog(compare)}, decided bit by bit from the least significant one, for all lanes at once.
+// Stochastic number generators: bit = {to_verilog(compare)}, decided bit by bit from the lowest, for all lanes at once.
 module sccc_plane_sng #(
   parameter LANES = 1,
   parameter BITS  = 8

@@ -26,7 +26,7 @@ from sccc.types import Encoding, Level, Total
 
 @dataclass
 class EngineText:
-    """The text of one engine's module while it is written. `used`: library modules; `own`: modules of its own; `files`: memories."""
+    """The text of one engine's module while it is written. `used`: library modules; `own`: its own modules; `files`: memories."""
 
     name: str
     engine: Engine
@@ -289,7 +289,7 @@ def layout_engine(text: EngineText, engine: LayoutEngine) -> None:
     nothing = packed([sign_magnitude(engine.level, kind)] * beat, level_bits(kind))
     parameters = {"W": link_width(engine.output), "A_BEATS": beats[0], "B_BEATS": beats[1], "BEATS": len(index)}
     prefixes = input_prefixes(engine)
-    ports = {}
+    ports: dict[str, str] = {}
     for port, prefix in zip("ab", prefixes, strict=False):
         ports |= {f"{port}_{k}": f"{prefix}_{k}" for k in ("data", "valid", "ready")}
     if len(prefixes) == 1:

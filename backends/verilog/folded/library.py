@@ -226,7 +226,7 @@ endmodule
 
 CONTROL = """\
 // When multipliers work: from the cycle after `go`, a window of LENGTH cycles, which `t` counts. STEPS windows make a group of
-// totals, the `first` of which starts the accumulators; the last waits in its last cycle until there is `room`, and then `finish`es.
+// totals, the `first` of which starts the accumulators; the last waits in its last cycle until there is `room`, then `finish`es.
 // Each step of levels, when `taken`, serves for USES windows.
 module sccc_fold_control #(
   parameter LENGTH = 1,

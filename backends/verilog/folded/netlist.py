@@ -251,10 +251,10 @@ class _Top:
             link, name, label = engine.output, self.links[engine.output], self.labels[engine]
             if engine.totals is not None and engine.tail:
                 order = natural_order(engine.totals.type.shape)
-                paths = [f"{label}.total_valid", f"{label}.total_ready", f"{label}.total"]
-                found.append(Watch(engine.totals, *paths, order, link.beat))
-            paths = [f"{name}_valid", f"{name}_ready", f"{name}_data"]
-            found.append(Watch(link.value, *paths, link.order, link.beat, link))
+                valid, ready, data = (f"{label}.total{part}" for part in ("_valid", "_ready", ""))
+                found.append(Watch(engine.totals, valid, ready, data, order, link.beat))
+            valid, ready, data = (f"{name}_{part}" for part in ("valid", "ready", "data"))
+            found.append(Watch(link.value, valid, ready, data, link.order, link.beat, link))
         return tuple(found)
 
 

@@ -93,7 +93,7 @@ def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, ti
     """Streams, their products and the counts of a cycle; returns the bits of a count."""
     f, w = engine.folding, constant_of(engine.op).type
     assert isinstance(w, Level)
-    product, lanes = product_of(engine.op), f.multipliers
+    lanes = f.multipliers
     words = memories.weight_words(engine)
     _weights(text, f.windows, lanes * level_bits(w), memories.weight_planes(words, w))
     text.lines.append("\n  // Random numbers and streams.")

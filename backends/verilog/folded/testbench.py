@@ -1,7 +1,7 @@
 """A self-checking testbench for folded netlists: samples back to back, every transfer of every engine compared as it happens.
 
-It counts what it compared, and what is missing at the end counts as different. Unless inputs are `stalled`, it also compares the cycle
-of each sample's last transfer on every link, and of each `done`, with the times that `sccc.dataflow_timing` states.
+It counts what it compared, and what is missing at the end counts as different. Unless inputs are `stalled`, it also compares the
+cycle of each sample's last transfer on every link, and of each `done`, with the times that `sccc.dataflow_timing` states.
 """
 
 from __future__ import annotations

@@ -1,0 +1,159 @@
+"""Pictures of modules, traces and waveforms."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from nets import Spec, build, compiled, data
+
+import sccc
+from sccc.evaluate import evaluate
+from sccc.graph_view import svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def boxes(module):
+    tree = ElementTree.fromstring(svg(module))
+    found = [{k: float(r.get(k)) for k in ("x", "y", "width", "height")} for r in tree.iter(f"{SVG}rect")]
+    return tree, found
+
+
+@pytest.mark.parametrize("style", ("accumulate", "streaming"))
+def test_a_module_is_a_picture_with_a_box_for_each_operation(style):
+    module = compiled(Spec(sizes=(5, 4, 3), options={"length": 16, "style": style}))
+    tree, found = boxes(module)
+    assert len(found) == len(module)
+    texts = [t.text for t in tree.iter(f"{SVG}text")]
+    for value in module.values():
+        assert f"%{value.name}" in texts and str(value.type) in texts
+    edges = [p for p in tree.iter(f"{SVG}path") if p.get("marker-end")]
+    assert len(edges) == sum(len(op.operands) for op in module)
+
+
+def test_boxes_do_not_overlap_and_lie_inside_and_edges_go_down():
+    module = compiled(Spec(sizes=(5, 4, 4, 3), options={"length": 32, "style": "streaming"}))
+    tree, found = boxes(module)
+    width, height = float(tree.get("width")), float(tree.get("height"))
+    for i, a in enumerate(found):
+        assert a["x"] >= 0 and a["y"] >= 0 and a["x"] + a["width"] <= width and a["y"] + a["height"] <= height
+        for b in found[:i]:
+            apart = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
+            assert apart or a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
+    for path in tree.iter(f"{SVG}path"):
+        if path.get("marker-end"):
+            numbers = [float(n) for n in re.findall(r"[\d.]+", path.get("d"))]
+            assert numbers[1] < numbers[-1]
+
+
+def test_names_are_escaped():
+    module = build(Spec(sizes=(3, 2)))
+    module.ops[1].origin = "<script>&"
+    assert "<script>" not in svg(module) and "&lt;script&gt;" in svg(module)
+
+
+def test_notebooks_show_the_picture_and_only_the_name_of_what_is_too_large(monkeypatch):
+    module = build(Spec(sizes=(3, 2)))
+    assert "<svg" in module._repr_html_()
+    monkeypatch.setattr("sccc.graph_view.MOST_OPERATIONS", 2)
+    assert "<svg" not in module._repr_html_() and "ops" in module._repr_html_()
+
+
+def test_a_trace_has_an_array_for_each_operation():
+    spec = Spec(sizes=(5, 4, 3), options={"length": 16})
+    module, x = compiled(spec), data(spec, 4)
+    traced = module.trace(x)
+    static = sccc.simulate(module, x, trace="all").trace
+    assert traced.keys() == static.keys() and all(np.array_equal(traced[k], static[k]) for k in traced)
+    assert traced["fc0_count"].shape == (4, 4, 16)
+    assert list(module.trace(x, ["fc1_total"])) == ["fc1_total"]
+
+
+def test_a_float_network_is_traced_in_reals():
+    spec = Spec(sizes=(5, 4, 3))
+    module, x = build(spec), data(spec, 4)
+    traced = module.trace(x)
+    assert set(traced) == {v.name for v in module.values()}
+    assert np.allclose(traced[module.outputs[0].operands[0].name], evaluate(module, x))
+
+
+def test_a_waveform_shows_the_bits():
+    spec = Spec(sizes=(5, 4, 3), options={"length": 16, "encoding": "bipolar"})
+    module, x = compiled(spec), data(spec, 2)
+    text = sccc.waveform(module, x, ["fc0_x", "fc0_count"], sample=1, lanes=2, cycles=12)
+    traced = module.trace(x)
+    lines = text.splitlines()
+    assert lines[0].startswith("%fc0_x : stream<5, bipolar")
+    bits = traced["fc0_x"][1, 1]
+    assert lines[2] == f"  [1] {''.join('█' if b else '▁' for b in bits[:12])} ...  {2 * bits.mean() - 1:+.3f}"
+    assert lines[3] == "  ... 3 more lanes"
+    assert [int(n) for n in lines[5].split("]")[1].replace("...", "").split()] == traced["fc0_count"][
+        1, 0, :12
+    ].tolist()
+
+
+def read_vcd(text: str) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
+    """A reader of its own: codes by name, and the values of all codes at each time."""
+    head, body = text.split("$enddefinitions $end")
+    codes, scope = {}, []
+    for line in head.splitlines():
+        words = line.split()
+        if words[:1] == ["$scope"]:
+            scope.append(words[2])
+        elif words[:1] == ["$upscope"]:
+            scope.pop()
+        elif words[:1] == ["$var"]:
+            codes["/".join([*scope[1:], words[4]])] = words[3]
+    now, time, states = {}, 0, {}
+    pending = ""
+    for word in body.replace("$dumpvars", "").replace("$end", "").split():
+        if pending:
+            now[word] = pending[1:]
+            pending = ""
+        elif word[0] == "#":
+            states[time] = dict(now)
+            time = int(word[1:])
+        elif word[0] == "b":
+            pending = word
+        else:
+            now[word[1:]] = word[0]
+    states[time] = dict(now)
+    return codes, states
+
+
+@pytest.mark.parametrize("style", ("accumulate", "streaming"))
+def test_a_vcd_file_holds_every_value_at_its_cycle(style, tmp_path):
+    spec = Spec(sizes=(5, 4, 3), options={"length": 16, "style": style})
+    module, x = compiled(spec), data(spec, 2)
+    names = ["fc0_x", "fc0_count", "fc1_count", "fc1_total"]
+    sccc.waveform(module, x, names, vcd=tmp_path / "w.vcd")
+    codes, states = read_vcd((tmp_path / "w.vcd").read_text())
+    plan, traced = __import__("sccc.schedule", fromlist=["schedule"]).schedule(module), module.trace(x[:1], names)
+    assert "clk" in codes
+    for name in names:
+        value = module.value(name)
+        rows = traced[name][0].reshape(value.type.lanes, -1)
+        for lane, row in enumerate(rows):
+            code = codes[f"{value.op.attributes['layer']}/{name}[{lane}]"]
+            for t, number in enumerate(row.tolist()):
+                shown = states[(plan.first_cycle(value) + t) * 10][code]
+                width = 1 if name == "fc0_x" else None
+                assert shown == str(number) if width else int(shown, 2) % (1 << 12) == _unsigned(number, value, shown)
+            assert "x" in states[0][code]
+
+
+def _unsigned(number: int, value, shown: str) -> int:
+    """The two's complement bits of a number, as wide as the variable is."""
+    from sccc.types import signed_width
+
+    width = max(2, signed_width(value.type.lo, value.type.hi))
+    return number & ((1 << width) - 1)
+
+
+def test_a_sample_that_is_not_there_is_refused():
+    spec = Spec(sizes=(5, 3), options={"length": 16})
+    with pytest.raises(sccc.SccError, match="sample 2 is outside"):
+        sccc.waveform(compiled(spec), data(spec, 2), sample=2)
