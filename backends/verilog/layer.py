@@ -340,7 +340,8 @@ class LayerEmitter:
         ports["bits" if fsm.out is not None else "states"] = name
         self.registers[op.result] = self.instance(module, parameters, f"{name}_fsm", ports) + ".state"
         self.register_bits[op.result] = lanes * bits
-        if fsm.out is None and self.savings.isolation:
+        # Sums that may end early are read after `done` too.
+        if fsm.out is None and self.savings.isolation and not early_exit.races([op]):
             self.complete[op.result] = self.names.make(f"{name}_complete")
             size = bus_width(op.result.type)
             self.lines.append(f"  wire [{size - 1}:0] {self.complete[op.result]} = {name} & {{{size}{{done}}}};")
