@@ -15,6 +15,7 @@ import numpy as np
 
 from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation
+from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding, Stream
@@ -42,20 +43,35 @@ class CompensateFlips(Pass):
 
     def run(self, module: Module, context: PassContext) -> Module:
         problems = Collector()
-        for op in module.ops_named("sc.activate"):
+        for op in module.ops_named("sc.activate", "sc.accumulate"):
             dot = op.operands[0].op
             if dot is None or dot.name not in PRODUCT_SUMS:
                 continue
             if not _bipolar(dot):
-                problems.add(
-                    "only products of two bipolar streams shrink by a known factor",
-                    dot.place(),
-                    "use encoding = 'bipolar'",
-                )
-            scale = np.asarray(op.attributes["in_scale"], dtype=np.float64) / self.kept
-            op.attributes["in_scale"] = scale if scale.ndim else float(scale)
+                message = "only products of two bipolar streams shrink by a known factor"
+                problems.add(message, dot.place(), "use encoding = 'bipolar'")
+            _multiply(op, "in_scale" if op.name == "sc.activate" else "scale", 1.0 / self.kept)
+            if op.name == "sc.accumulate":
+                self._shrink_start(module, op)
         problems.raise_if_any()
         return module
+
+    def _shrink_start(self, module: Module, op: Operation) -> None:
+        """Of a last layer's sum: its bias shrinks as its products do, and the output's scale grows."""
+        exact, initial = (np.asarray(op.attributes[name], dtype=np.float64) for name in ("exact", "initial"))
+        _multiply(op, "exact", self.kept)
+        start = np.where(np.isfinite(exact), exact, initial) * self.kept
+        op.attributes["initial"] = np.rint(start).astype(np.int64)
+        for sink in module.outputs:
+            if sink.operands[0] is op.result:
+                _multiply(sink, "scale", 1.0 / self.kept)
+        assert op.result is not None
+        op.result.type = REGISTRY[op.name].infer(op)
+
+
+def _multiply(op: Operation, name: str, factor: float) -> None:
+    value = np.asarray(op.attributes[name], dtype=np.float64) * factor
+    op.attributes[name] = value if value.ndim else float(value)
 
 
 def _bipolar(dot: Operation) -> bool:

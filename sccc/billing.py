@@ -29,6 +29,7 @@ from sccc.files import write_files
 from sccc.folded_cost import folded_bill
 from sccc.ir import Module
 from sccc.ops import REGISTRY
+from sccc.schedule import schedule
 from sccc.types import Encoding, Level
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def estimated(module: Module) -> dict[str, Any]:
         row["area_um2"], row["energy_pj"] = round(each.area), round(each.energy, 3)
     data["area_um2"] = round(sum(e.area for e in found.values()))
     data["energy_pj"] = round(sum(e.energy for e in found.values()), 3)
+    data.setdefault("interval", schedule(module).interval)
     data["table"] = OSU018.name
     return data
 

@@ -2,7 +2,7 @@
 
 `dataflow` reads a module whose sums of products carry `parallel`. Every value that engines hand on is a link; one with several
 readers is a fork. Where branches meet again (sc.add), the earlier operand waits in a FIFO that is long enough for the other branch
-to take all the levels that it needs first, so that nothing ever blocks for good; `sccc.dataflow_timing` proves it.
+to take all the levels that it needs first, so that nothing ever blocks for good: `sccc.dataflow_timing` runs the whole as proof.
 """
 
 from __future__ import annotations
@@ -378,7 +378,8 @@ def _limits(flow: Dataflow, link: Link) -> list[int]:
 
 
 def _set_depths(flow: Dataflow) -> None:
-    """How many transfers each operand of an addition may have to wait for the other one, plus a pixel that keeps both busy.
+    """How many transfers of each operand of an addition may have to wait for the other one, and a row more, which lets the engines
+    of both branches work at the same time (measured: without it they wait for one another when a window is all of a position).
 
     Let the levels of a fork in front of both branches come one by one, and let everything that can happen then happen. The operand
     that is early piles up while the other branch fills its line buffers; a FIFO that holds the pile lets this order of events come
@@ -397,11 +398,14 @@ def _depths(join: AddEngine, needs: dict[Link, np.ndarray]) -> list[int]:
     """The transfers that pile up in front of an addition while the levels of one fork come."""
     sides = [needs[link] for link in join.inputs]
     both = np.maximum(*sides)
-    depths = [2, 2]
-    for k, (side, link) in enumerate(zip(sides, join.inputs, strict=True)):
-        if not np.array_equal(side, both):  # the later operand never waits
+    shape = join.output.value.type.shape
+    row = (shape[2] if len(shape) == 3 else 1) + 1
+    depths = []
+    for side, link in zip(sides, join.inputs, strict=True):
+        piled = 0
+        if not np.array_equal(side, both):  # the later operand never has to wait
             piled = int((np.searchsorted(side, both, side="right") - np.arange(len(both))).max())
-            depths[k] = min(max(2, -(-piled // link.beat) + link.run // link.beat), link.beats)
+        depths.append(min(max(2, -(-piled // link.beat) + row * link.run // link.beat), link.beats))
     return depths
 
 

@@ -15,7 +15,7 @@ from sccc.dataflow import Dataflow
 from sccc.diagnostics import InternalError
 from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, ProductEngine
 
-SAMPLES = 4
+SAMPLES = 3
 """Samples after which the interval between results is taken as the steady one."""
 
 

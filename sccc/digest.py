@@ -41,22 +41,16 @@ def _pieces(part: Any) -> Iterator[bytes]:
 def pack(module: Module) -> Packed:
     """A module as flat data: a network is as deep as pickle's recursion would be. Without the float network it came from."""
     number = {value: i for i, value in enumerate(module.values())}
-    return [
-        (
-            op.name,
-            [number[v] for v in op.operands],
-            op.attributes,
-            (op.result.name, op.result.type) if op.result is not None else None,
-            op.origin,
-        )
-        for op in module
-    ]
+    made: Packed = []
+    for op in module:
+        result = None if op.result is None else (op.result.name, op.result.type)
+        made.append((op.name, [number[v] for v in op.operands], op.attributes, result, op.origin))
+    return made
 
 
 def unpack(packed: Packed) -> Module:
     """The module again."""
-    module = Module()
-    values: list[Value] = []
+    module, values = Module(), list[Value]()
     for name, operands, attributes, result, origin in packed:
         op = Operation(name, [values[i] for i in operands], dict(attributes), None, origin)
         if result is not None:

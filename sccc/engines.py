@@ -29,7 +29,7 @@ class Link:
     """
 
     value: Value
-    order: np.ndarray
+    order: np.ndarray = field(repr=False)
     run: int
     beat: int = 1
 

@@ -158,9 +158,8 @@ def folding_of(op: Operation, parallel: Sequence[int] | None = None, beat: int =
     if len(parallel) != 3 or any(not 1 <= n <= m for n, m in zip(parallel, most, strict=False)):
         raise refuse(op, f"parallel = {parallel} must be groups, outputs and taps at once, in 1 .. {most}")
     x = op.operands[0].type
-    folding = Folding(
-        geometry, parallel[0], parallel[1], parallel[2], x.length if isinstance(x, Stream) else 1, beat, sent
-    )
+    length = x.length if isinstance(x, Stream) else 1
+    folding = Folding(geometry, parallel[0], parallel[1], parallel[2], length, beat, sent)
     if folding.groups > 1 and (folding.inner > 1 or folding.outputs < geometry.outputs):
         raise refuse(
             op,

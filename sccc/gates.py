@@ -142,7 +142,7 @@ class Logic:
         """One factor is constant: it adds the other once for each one in it, and a power of two costs nothing."""
         varying, constant = (b, a[0]) if _fixed(a) else (a, b[0])
         width = signed_width(*varying)
-        self.spent += max(0, abs(constant).bit_count() - 1) * FULL_ADDER * width
+        self.spent += max(0, abs(constant).bit_count() - 1) * adder_gates(width)
         ends = [varying[0] * constant, varying[1] * constant]
         return min(ends), max(ends)
 

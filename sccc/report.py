@@ -15,7 +15,6 @@ from sccc.dataflow import is_folded
 from sccc.folded_cost import folded_bill
 from sccc.ir import Module
 from sccc.ops.registry import REQUIRED, Op
-from sccc.schedule import schedule
 
 PIPED_WIDTH = 1000
 """Columns where there is no terminal. Tables take what they need of it."""
@@ -152,7 +151,6 @@ def bill_rows(module: Module) -> dict[str, Any]:
         "gates": round(total.gates),
         "flipflops": total.flipflops,
         "cycles": latency,
-        "interval": schedule(module).interval,
     }
 
 

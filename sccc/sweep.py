@@ -138,7 +138,6 @@ def run_sweep(
     for result in results.values():
         result["cached"] = True
     missing = [point for point in points if point not in results]
-    run = Runner(jobs, cluster)
     done = [len(results)]
 
     def store(point: Point, result: dict[str, Any]) -> None:
@@ -149,11 +148,25 @@ def run_sweep(
         if progress is not None:
             progress(done[0], len(points))
 
+    with Runner(jobs, cluster) as run:
+        _run_missing(source, data, sweep, missing, calibration, run, store)
+    return [results[point] for point in points]
+
+
+def _run_missing(
+    source: Module,
+    data: Data,
+    sweep: Sweep,
+    missing: list[Point],
+    calibration: np.ndarray | None,
+    run: Runner,
+    store: Callable[[Point, dict[str, Any]], None],
+) -> None:
+    """Compile and simulate what is missing; each point is stored as soon as it is there."""
     groups = list(_groups(source, sweep, missing, calibration, run, store))
     tasks = [(group, data.x, data.y, tuple(sweep.flips), run.threads) for group in groups]
     for group, answer in run(simulate_group, tasks):
         for member, right in zip(groups[group].members, answer, strict=True):
-            point = next(p for p in missing if (p.style, p.encoding, p.length, p.flip_rate) == member.key)
             low, high = wilson(right, len(data.x))
             from_prefix = groups[group].length if member.length != groups[group].length else 0
             figures = {
@@ -163,8 +176,7 @@ def run_sweep(
                 "low": low,
                 "high": high,
             }
-            store(point, {**figures, "cycles": member.cycles, "from_prefix": from_prefix})
-    return [results[point] for point in points]
+            store(Point(*member.key), {**figures, "cycles": member.cycles, "from_prefix": from_prefix})
 
 
 def _groups(
@@ -218,6 +230,13 @@ class Runner:
         self.jobs = jobs or cores
         self.threads = 1 if cluster else max(1, cores // self.jobs)
         self.client = _client(cluster) if cluster else None
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.client is not None:
+            self.client.close()
 
     def __call__(self, function: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """(number of the task, result), in any order."""

@@ -137,6 +137,6 @@ def simulate_group(group: Group, x: np.ndarray, y: np.ndarray, flips: tuple[str,
         share = (2 * own * member.length + group.length) // (
             2 * group.length
         )  # what `prefix_totals` added for the start
-        exact = totals[:, number] - share + np.atleast_1d(np.asarray(member.initial)).reshape(-1)
+        exact = totals[:, number] - share + np.asarray(member.initial).reshape(-1)
         right.append(int((exact.argmax(axis=1) == y).sum()) if exact.shape[1] > 1 else 0)
     return right

@@ -18,6 +18,7 @@ from sccc.backends.synthesis.timing import critical_path
 from sccc.backends.synthesis.tools import require_tools
 from sccc.backends.synthesis.yosys import Synthesis, run_yosys
 from sccc.backends.verilog import Netlist, emit_netlist
+from sccc.counting import ALL_SAVINGS, Savings
 from sccc.ir import Module
 
 Watch = Callable[[str], Callable[[int, int], None] | None]
@@ -108,7 +109,13 @@ class SynthesisBill:
 
 
 def synthesize(
-    module: Module, x: np.ndarray, liberty: Path, watch: Watch = lambda stage: None, *, glitches: bool = False
+    module: Module,
+    x: np.ndarray,
+    liberty: Path,
+    watch: Watch = lambda stage: None,
+    *,
+    glitches: bool = False,
+    savings: Savings = ALL_SAVINGS,
 ) -> SynthesisBill:
     """Map a compiled module to a library and weigh it on samples x [samples, *input shape] (up to 64 are used).
 
@@ -117,7 +124,7 @@ def synthesize(
     """
     require_tools("yosys", "sta")
     library = read_liberty(liberty)
-    netlist = emit_netlist(module)
+    netlist = emit_netlist(module, savings)
     synthesis = run_yosys(netlist, library, watch("synthesising"))
     flat = flatten(synthesis.modules, synthesis.top, library)
     repair_fanout(flat)

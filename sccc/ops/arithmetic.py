@@ -56,7 +56,7 @@ def carries_sign(product: Product) -> bool:
 
 
 def has_multiplier(op: Operation) -> np.ndarray:
-    """Which lanes (bool, w's shape) a sum of products has a multiplier for: none for a zero weight that never adds anything."""
+    """Which lanes, bool of w's shape, have a multiplier: not those of zero weights where they never add anything."""
     product, levels = product_of(op), constant_levels(op.operands[1])
     shape = op.operands[1].type.shape
     if levels is None or not fold_bits(product.bit, {"w": 0}).is_const(0):

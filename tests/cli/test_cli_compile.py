@@ -182,6 +182,8 @@ CHANGED = {
     "error_budget": "2",
     "weights": "per-channel",
     "pooling": "streams",
+    "multipliers": "7",
+    "cycles": "5000",
     "scales": "power-of-two",
     "coverage": "0.6",
     "input_range": "3",

@@ -14,8 +14,6 @@ from sccc.expr import ZERO, fold_bits
 from sccc.ops import REGISTRY
 from sccc.types import Encoding, signed_width
 
-SIGNS = {"xs": "x", "ws": "w"}
-
 
 def sng_module() -> str:
     """SNGs of many lanes that share a random number. Levels come as bit planes, the least significant first."""
@@ -51,73 +49,64 @@ def needs_mask(product: Product) -> bool:
     return not fold_bits(product.bit, {"x": 0, "xs": 0}).is_const(0)
 
 
-def products_name(x: Encoding, w: Encoding) -> str:
-    return f"sccc_products_{x.value}_{w.value}"
-
-
-def product_ports(product: Product) -> list[str]:
+def count_ports(product: Product) -> list[str]:
     """What a product reads: x, w, their signs xs and ws, and `live` where lanes may be missing."""
     read = product.bit.variables() | product.neg.variables()
     return [p for p in ("x", "xs", "w", "ws") if p in read] + (["live"] if needs_mask(product) else [])
 
 
-def products_module(name: str, product: Product) -> str:
-    """What all lanes add to a count in one cycle: ones - 2 * minus, each with one bit per lane."""
+def counts_name(x: Encoding, w: Encoding, taps: int) -> str:
+    return f"sccc_counts_{x.value}_{w.value}_{taps}"
+
+
+def count_width(product: Product, taps: int) -> int:
+    return signed_width(0 if product.neg is ZERO else -taps, taps)
+
+
+def counts_module(name: str, product: Product, taps: int) -> str:
+    """Counts of a cycle for GROUPS x OUTPUTS outputs, `taps` lanes each: lanes that are one, less twice those that are minus.
+
+    All outputs in one block, which a simulator runs once a cycle.
+    """
+    width, ports, signed = count_width(product, taps), count_ports(product), product.neg is not ZERO
+
+    def vector(name: str) -> str:
+        return f"{name}_v"
 
     def constant(number: int) -> str:
-        return f"{{LANES{{1'b{number}}}}}"
+        return f"{{{taps}{{1'b{number}}}}}"
 
-    bit = to_verilog(product.bit, constant=constant)
-    ports = product_ports(product)
-    lines = [f"// Products of a cycle: each lane adds (neg ? -1 : +1) * bit with bit = {to_verilog(product.bit)}, "]
-    lines[0] += f"neg = {to_verilog(product.neg)}."
-    lines += [f"module {name} #(", "  parameter LANES = 1", ") ("]
-    lines += [f"  input  wire [LANES-1:0] {port}," for port in ports]
-    lines.append("  output wire [LANES-1:0] ones" + (");" if product.neg is ZERO else ","))
-    if product.neg is not ZERO:
-        lines += ["  output wire [LANES-1:0] minus", ");"]
-        lines.append(f"  assign minus = ones & {to_verilog(product.neg, constant=constant)};")
-    lines.append(f"  assign ones = {bit}{' & live' if 'live' in ports else ''};")
-    return "\n".join([*lines, "endmodule", ""])
-
-
-def counts_name(taps: int, minus: bool) -> str:
-    return f"sccc_{'signed_' if minus else ''}counts_{taps}"
-
-
-def count_width(taps: int, minus: bool) -> int:
-    return signed_width(-taps if minus else 0, taps)
-
-
-def counts_module(taps: int, minus: bool) -> str:
-    """For each output: how many of its lanes are one, less twice those that are minus (when there are such)."""
-    width = count_width(taps, minus)
-    vectors = ["ones", "minus"][: 1 + minus]
-    trees = {v: popcount_tree(taps, v[0], f"{v[0]}w") for v in vectors}
-    declared = [f"  reg [{taps - 1}:0] {v[0]};" for v in vectors] + [d for tree in trees.values() for d in tree[0]]
-    declared += [f"  reg [{popcount_width(taps) - 1}:0] {v}_count;" for v in vectors]
-    body = []
-    for vector, (_, statements, total) in trees.items():
-        body.append(f"    {vector[0]} = {vector}[i*{taps} +: {taps}];")
-        body += [*statements, f"    {vector}_count = {total};"]
-    difference = "ones_count - (minus_count << 1)" if minus else "ones_count"
+    trees = {v: popcount_tree(taps, v, f"{v[0]}w") for v in ("ones", "minus")[: 1 + signed]}
+    declared = [f"  reg [{taps - 1}:0] {v};" for v in (*map(vector, ports), *trees)]
+    declared += [line for tree in trees.values() for line in tree[0]]
+    declared += [f"  reg [{popcount_width(taps) - 1}:0] {v}_count;" for v in trees]
+    body = [f"    {vector(p)} = {p}[{'(g*OUTPUTS + o)' if p[0] == 'w' else 'g'}*{taps} +: {taps}];" for p in ports]
+    live = " & live_v" if "live" in ports else ""
+    body.append(f"    ones = {to_verilog(product.bit, vector, constant)}{live};")
+    if signed:
+        body.append(f"    minus = ones & {to_verilog(product.neg, vector, constant)};")
+    for each, (_, statements, total) in trees.items():
+        body += [*statements, f"    {each}_count = {total};"]
+    body.append(f"    all[(g*OUTPUTS + o)*{width} +: {width}] = ones_count{' - (minus_count << 1)' * signed};")
+    rule = f"bit = {to_verilog(product.bit)}, neg = {to_verilog(product.neg)}"
     return "\n".join(
         [
-            f"// The counts of OUTPUTS times {taps} lanes"
-            + (": ones, less twice those that are minus." if minus else "."),
-            f"module {counts_name(taps, minus)} #(",
+            f"// Counts of a cycle: {taps} lanes for each output, of which each adds (neg ? -1 : +1) * bit; {rule}.",
+            f"module {name} #(",
+            "  parameter GROUPS  = 1,",
             "  parameter OUTPUTS = 1",
             ") (",
-            *(f"  input  wire [OUTPUTS*{taps}-1:0] {v}," for v in vectors),
-            f"  output reg  [OUTPUTS*{width}-1:0] count",
+            *(f"  input  wire [GROUPS*{'OUTPUTS*' * (p[0] == 'w')}{taps}-1:0] {p}," for p in ports),
+            f"  output reg  [GROUPS*OUTPUTS*{width}-1:0] count",
             ");",
-            "  integer i;",
-            f"  reg [OUTPUTS*{width}-1:0] all;",
+            "  integer g;",
+            "  integer o;",
+            f"  reg [GROUPS*OUTPUTS*{width}-1:0] all;",
             *declared,
             "  always @* begin",
-            "    for (i = 0; i < OUTPUTS; i = i + 1) begin",
+            "    for (g = 0; g < GROUPS; g = g + 1)",
+            "    for (o = 0; o < OUTPUTS; o = o + 1) begin",
             *("  " + line for line in body),
-            f"      all[i*{width} +: {width}] = {difference};",
             "    end",
             "    count = all;",
             "  end",

@@ -657,25 +657,6 @@ module sccc_regroup #(
 endmodule
 """
 
-SPREAD = """\
-// The bits of each of GROUPS groups, OUTPUTS times.
-module sccc_spread #(
-  parameter GROUPS  = 1,
-  parameter OUTPUTS = 1,
-  parameter TAPS    = 1
-) (
-  input  wire [GROUPS*TAPS-1:0]         in,
-  output reg  [GROUPS*OUTPUTS*TAPS-1:0] out
-);
-  integer g;
-  reg [GROUPS*OUTPUTS*TAPS-1:0] all;
-  always @* begin
-    for (g = 0; g < GROUPS; g = g + 1) all[g*OUTPUTS*TAPS +: OUTPUTS*TAPS] = {OUTPUTS{in[g*TAPS +: TAPS]}};
-    out = all;
-  end
-endmodule
-"""
-
 MULTIPLY = """\
 // OUTPUTS sums of TAPS products of signed numbers; the levels of each of GROUPS groups serve for all its outputs.
 module sccc_multiply #(

@@ -116,41 +116,22 @@ def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, ti
         signals["xs"] = text.assign("xs", f.slots, f"planes[{f.slots * (x.bits + 1)} +: {f.slots}]")
     if masked:
         signals["live"] = text.assign("live_taps", f.slots, f"planes[{f.slots * level_bits(x)} +: {f.slots}]")
-    return _products(text, engine, signals)
+    return _counts(text, engine, signals)
 
 
-def _products(text: EngineText, engine: ProductEngine, signals: dict[str, str]) -> int:
+def _counts(text: EngineText, engine: ProductEngine, signals: dict[str, str]) -> int:
+    """The products of all outputs, and what they add up to in a cycle; returns the bits of a count."""
     f, product = engine.folding, product_of(engine.op)
     x, w = (v.type for v in engine.op.operands)
     assert isinstance(x, Stream) and isinstance(w, Stream)
-    read = cells.product_ports(product)
-    minus = "neg" if product.neg.variables() else ""
+    width = cells.count_width(product, f.taps)
     text.lines.append("\n  // Products of all outputs, and what they add up to in a cycle.")
-    spread = {name: _spread(text, f.groups, f.outputs, f.taps, signals[name]) for name in read if name[0] != "w"}
-    ports = {name: spread.get(name, signals[name]) for name in read}
-    for name in ("ones", "minus") if minus else ("ones",):
-        ports[name] = text.wire(name, f.multipliers)
-    name = cells.products_name(x.encoding, w.encoding)
-    module = text.use(name, cells.products_module(name, product))
-    text.instance(module, "products", {"LANES": f.multipliers}, ports)
-    width = cells.count_width(f.taps, bool(minus))
     text.wire("count", f.results * width)
-    module = text.use(cells.counts_name(f.taps, bool(minus)), cells.counts_module(f.taps, bool(minus)))
-    ports = {v: v for v in ("ones", "minus") if v in ports} | {"count": "count"}
-    text.instance(module, "counts", {"OUTPUTS": f.results}, ports)
+    name = cells.counts_name(x.encoding, w.encoding, f.taps)
+    module = text.use(name, cells.counts_module(name, product, f.taps))
+    ports = {name: signals[name] for name in cells.count_ports(product)}
+    text.instance(module, "counts", {"GROUPS": f.groups, "OUTPUTS": f.outputs}, {**ports, "count": "count"})
     return width
-
-
-def _spread(text: EngineText, groups: int, outputs: int, taps: int, signal: str) -> str:
-    """The bits of x for each output that they are multiplied for."""
-    if outputs == 1:
-        return signal
-    if groups == 1:
-        return f"{{{outputs}{{{signal}}}}}"
-    name = text.wire(f"{signal}_spread", groups * outputs * taps)
-    parameters = {"GROUPS": groups, "OUTPUTS": outputs, "TAPS": taps}
-    text.instance(text.use("sccc_spread", library.SPREAD), f"{name}ing", parameters, {"in": signal, "out": name})
-    return name
 
 
 def _source(text: EngineText, name: str, value: Value, time_bits: int) -> None:
