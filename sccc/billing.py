@@ -123,7 +123,8 @@ def synthesized_rows(data: dict[str, Any], guess: dict[str, Any]) -> tuple[list[
         total = {k: v + energies[k] for k, v in total.items()}
         numbers = [x["gates"], x["flipflops"], x["cells"], x["area_um2"], *energies.values(), sum(energies.values())]
         rows.append([names.get(x["name"], x["name"]) or "(control)", *numbers])
-    headings = ["layer", "gates", "flip-flops", "cells", "area um²", "switching", "internal", "clock", "energy pJ"]
+    headings = ["layer", "gates", "flip-flops", "cells", "area um²"]
+    headings += ["switching pJ", "internal pJ", "clock pJ", "energy pJ"]
     footer = ["total", *(data[k] for k in ("gates", "flipflops", "cells", "area_um2")), *total.values()]
     return headings, rows, [*footer, sum(total.values())]
 

@@ -13,6 +13,9 @@ BINS = 60
 SPREAD = 99.9
 """Percent of the errors that the histogram's range holds; what is beyond falls into the last bins."""
 
+LEAST = 0.01
+"""Percent at which the axis of shares begins."""
+
 FLOAT, QUANTISED, STREAM = "#333333", "#d9822b", "#2b6cb0"
 """Colours, which also differ in grey."""
 
@@ -43,7 +46,8 @@ def _histograms(axes: Any, parts: list[tuple[str, np.ndarray | None, str]], lo: 
         if array is not None:
             counts, _ = np.histogram(np.clip(array, edges[0], edges[-1]), edges)
             axes.stairs(100 * counts / array.size, edges, color=colour, label=name, linewidth=1.1)
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")  # the zeros that ReLU and exact sums give would hide everything else
+    axes.set_ylim(bottom=LEAST)
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(labelsize=8)
     axes.xaxis.label.set_size(9)
