@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import sccc
 from generators.markdown import block, text
@@ -48,7 +48,14 @@ def _doc(thing: object) -> str:
 
 def _example(kind: type[types.Type]) -> types.Type:
     """A value of the type with four lanes, to show how it is written."""
-    known = {"shape": (4,), "encoding": types.Encoding.SIGNED, "bits": 5, "length": 32, "lo": -16, "hi": 15}
+    known: dict[str, Any] = {
+        "shape": (4,),
+        "encoding": types.Encoding.SIGNED,
+        "bits": 5,
+        "length": 32,
+        "lo": -16,
+        "hi": 15,
+    }
     return kind(**{name: known[name] for name in inspect.signature(kind).parameters})
 
 
