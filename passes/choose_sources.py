@@ -207,7 +207,7 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
 
     Where a state machine follows, weights keep a mask per lane: the machine needs the low variance per cycle.
     """
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     bits, length = bits_of(w), length_of(dot)
     found = specs(source, bits, seed)
     pairs = promising(tuple(found), bits, length)

@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from sccc.cells import GroupCell
 from sccc.correlation import Randomness, generator_of, lanes_of
 from sccc.diagnostics import InternalError
 from sccc.evaluate import evaluate
+from sccc.group_error import group_totals
 from sccc.ir import Module, Operation, Value
 from sccc.joint import (
     contribution,
@@ -34,6 +36,8 @@ from sccc.joint import (
     summed_product,
     table_bits,
 )
+from sccc.ops import REGISTRY
+from sccc.ops.adders import ADDERS
 from sccc.ops.arithmetic import PRODUCTS, constant_levels
 from sccc.types import Encoding, Level, Stream
 
@@ -79,7 +83,7 @@ class Assignment:
     @staticmethod
     def of(dot: Operation) -> Assignment:
         """What a dot's streams have now."""
-        x, w = (_randomness(v) for v in dot.operands)
+        x, w = (_randomness(v) for v in dot.operands[:2])
         if w is None:
             raise InternalError(f"{dot.operands[1]} is not made by an SNG")
         return Assignment(x, w)
@@ -108,7 +112,7 @@ class _Layer:
 
 
 def _layer(dot: Operation, x_levels: np.ndarray) -> _Layer:
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     levels, maker = constant_levels(w), generator_of(w)
     if levels is None or maker is None:
         raise InternalError("the error model knows constant weights only")
@@ -129,6 +133,8 @@ def layer_error(dot: Operation, x_levels: np.ndarray, assignment: Assignment | N
     layer = _layer(dot, x_levels)
     if assignment.x is None:
         return _independent_bits(layer, assignment.w)
+    if isinstance(REGISTRY[dot.name].cell, GroupCell):
+        return _behind_adders(dot, layer, assignment.x, assignment.w)
     m, n = layer.w.shape
     x, w = np.broadcast_to(assignment.x, (n,)), assignment.w
     per_input = w.ndim < 2 or w.shape[0] == 1
@@ -146,6 +152,13 @@ def layer_error(dot: Operation, x_levels: np.ndarray, assignment: Assignment | N
     if m * n <= EXACT_PAIRS and (m * n) << 2 * table_bits(layer.bits) <= EXACT_ENTRIES:
         return _over_samples(_every_product(layer, x, w))
     return _ensemble(layer, x, w)
+
+
+def _behind_adders(dot: Operation, layer: _Layer, x: np.ndarray, w: np.ndarray) -> LayerError:
+    """Of OR and MUX adders: what the bits add up to, less what the products stand for."""
+    totals = group_totals(dot, layer.x, layer.w, (x, w), layer.length)
+    numbers = layer.x_encoding.decode(layer.x, layer.bits) @ layer.w_encoding.decode(layer.w, layer.bits).T
+    return _over_samples(totals - layer.length * numbers)
 
 
 def _over_samples(error: np.ndarray) -> LayerError:
@@ -259,7 +272,7 @@ def ideal_levels(module: Module, x: np.ndarray) -> dict[Operation, np.ndarray]:
     assert source.result is not None
     evaluate(module, x.reshape(len(x), *source.result.type.shape), watch)
     levels = {}
-    for dot in module.ops_named("sc.dot"):
+    for dot in module.ops_named("sc.dot", *ADDERS.values()):
         stream = dot.operands[0]
         numbers, maker = seen[stream], generator_of(stream)
         if maker is not None:

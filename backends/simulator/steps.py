@@ -18,10 +18,24 @@ from sccc.backends.simulator import reference
 from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
+from sccc.backends.simulator.groups import group_counter
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
@@ -211,6 +225,16 @@ def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, f
     return PlainStream(kind, flipped.reshape(1, *kind.shape, kind.length), signs)
 
 
+def _groups(builder: Builder, op: Operation, cell: GroupCell) -> Callable[[Batch], Any]:
+    count = group_counter(op, builder.packed)
+
+    def run(batch: Batch) -> np.ndarray:
+        x, w, *select = (builder.value(batch, v) for v in op.operands)
+        return count(x, w, select[0] if select else None)
+
+    return run
+
+
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
     kind, geometry = result_type(op), geometry_of(op)
     assert isinstance(kind, Total)
@@ -312,6 +336,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Race: _race,
     Arbiter: _arbiter,
     CountCell: _count,
+    GroupCell: _groups,
     MultiplyAdd: _multiply_add,
     Fsm: _fsm,
 }
