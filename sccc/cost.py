@@ -336,7 +336,7 @@ def bill(module: Module) -> tuple[list[LayerCost], int]:
         control = Cost(gates=HALF_ADDER * counter + 5, flipflops=counter + 3)
         total = sum((op_cost(op) for op in ops), control)
         origin = next((op.origin for op in ops if op.origin), "")
-        rows.append(LayerCost(name, origin, _encodings(ops), _style(ops), _sources(ops), timing.length, total))
+        rows.append(LayerCost(name, origin, _encodings(ops), layer_style(ops), _sources(ops), timing.length, total))
     return rows, plan.latency
 
 
@@ -347,7 +347,8 @@ def _encodings(ops: list[Operation]) -> str:
     return ""
 
 
-def _style(ops: list[Operation]) -> str:
+def layer_style(ops: list[Operation]) -> str:
+    """accumulate, streaming (with its state machine), fixed, or levels where nothing is multiplied."""
     names = {op.name for op in ops}
     if names & {"fx.dot", "fx.conv"}:
         return "fixed"
