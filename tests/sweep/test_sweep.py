@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -79,6 +82,25 @@ def test_a_stopped_sweep_goes_on(source, samples, tmp_path, monkeypatch):
     monkeypatch.setattr("sccc.sweep.simulate_group", None)  # all is there: nothing runs
     third = swept(source, samples, tmp_path, sweep)
     assert [r["accuracy"] for r in third] == [r["accuracy"] for r in again]
+
+
+def test_a_killed_sweep_goes_on(model, data_file, tmp_path):
+    """Killed without notice after the first results: whole files are there, and the next run measures only the others."""
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "sccc.cli", "sweep", str(model), "--data", str(data_file), "--jobs", "1"]
+    command += ["--lengths", "8,16,32,64,128,256,512,1024", "--flip-rates", "0,0.05,0.1", "--cache", str(cache)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(cache.glob("*.json"))) < 2:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    there = len(list(cache.glob("*.json")))
+    assert 2 <= there < 24
+    report = tmp_path / "again.json"
+    subprocess.run([*command, "--json", str(report)], check=True, capture_output=True)
+    points = json.loads(report.read_text())["points"]
+    assert [r["cached"] for r in points].count(True) == there and len(points) == 24
 
 
 def test_what_a_result_depends_on_is_in_its_key(source, samples, tmp_path):
