@@ -22,10 +22,11 @@ from sccc.colouring import colour
 from sccc.correlation import DEPENDENCE_LIMIT, Randomness, generator_of, joint_deviation
 from sccc.cost import op_cost
 from sccc.diagnostics import Location, SccError
-from sccc.error_model import Assignment, ideal_levels, layer_error, signal_deviation
+from sccc.error_model import Assignment, layer_error
 from sccc.interference import constraint_graph, interference_graph
 from sccc.ir import Module, Operation
 from sccc.joint import pair_error
+from sccc.judged_layer import ideal_levels, signal_deviation
 from sccc.neurons import root_source
 from sccc.ops.source import source_lanes
 from sccc.passes.manager import PassContext

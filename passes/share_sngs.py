@@ -65,7 +65,7 @@ def _draw(module: Module, dot: Operation, sharing: str, source: str, position: i
         else:
             plan, limit = plan_shared(dot, source, position, seed, fsm, attempt), DEPENDENCE_LIMIT / 2
         assign(module, dot, plan)
-        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit) is None:
+        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit, dot) is None:
             break
 
 

@@ -12,7 +12,8 @@ from sccc.config import make_config
 from sccc.correlation import dependent_pair
 from sccc.cost import op_cost
 from sccc.diagnostics import SccError
-from sccc.error_model import ideal_levels, layer_error, signal_deviation
+from sccc.error_model import layer_error
+from sccc.judged_layer import ideal_levels, signal_deviation
 from sccc.passes import DEFAULT_PIPELINE, PassContext, parse_pipeline, run_passes
 from sccc.passes.choose_sources import Judge, cheapest_within, comparators, legal, plan_of, specs
 from sccc.passes.plans import assign
