@@ -14,7 +14,8 @@ from typing import ClassVar
 from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
 from sccc.ir import Module, Operation
 from sccc.ops.arithmetic import PRODUCT_SUMS
-from sccc.passes.choose_sources import Judge, cheapest_within, fewest_sources
+from sccc.passes.choose_sources import cheapest_within, fewest_sources
+from sccc.passes.judge import Judge
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
 
@@ -37,7 +38,7 @@ class ShareSngs(Pass):
         fewest: dict[Operation, tuple[str, float]] = {}
         seed = context.config.options.seed
         for position, dot in enumerate(module.ops_named(*PRODUCT_SUMS)):
-            options = context.config.for_layer(str(dot.attributes["layer"]), dot.origin)
+            options = context.layer_options(dot)
             sharing, source = self.sharing or options.sharing, self.source or options.source
             budget = self.error_budget or options.error_budget
             if budget and judge is None:

@@ -167,7 +167,7 @@ def _every_product(layer: JudgedLayer, lanes: _Lanes) -> np.ndarray:
     for p, g, t in np.argwhere(layer.lanes >= 0).tolist():
         for j in range(w.shape[1]):
             table = _deviation(layer, lanes.sources[lanes.x[p, g, t]], lanes.sources[w[g, j, t]])
-            total[:, p, g, j] += table[layer.rows[:, p, g, t], layer.columns[g, j, t]]
+            total[:, p, g, j] += table[layer.rows[:, p, g, t], layer.columns[g, t, j]]
     return total
 
 

@@ -58,25 +58,25 @@ class JudgedLayer:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """The row of each x in a table over levels (`joint.level_index`); -1 in padding."""
-        return np.where(self.lanes == NOTHING, -1, level_index(self.x, self.x_encoding, self.bits))
+        """The row of each x in a table over levels (`joint.level_index`)."""
+        return level_index(self.x, self.x_encoding, self.bits).astype(np.int32)
 
     @cached_property
     def columns(self) -> np.ndarray:
-        """The column of each weight."""
-        return level_index(self.w, self.w_encoding, self.bits)
+        """The column of each weight, [groups, taps, outputs]."""
+        columns = level_index(self.w, self.w_encoding, self.bits).astype(np.int32)
+        return np.ascontiguousarray(columns.transpose(0, 2, 1))
 
     def summed(self, table: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
         """The sum over taps of table[x level, w level]: [samples, positions, groups, outputs].
 
         `where`: only at these positions, groups and taps, bool [positions, groups, taps].
         """
+        from sccc.table_sums import add_entries
+
         total = np.zeros(self.totals)
-        padded = np.concatenate([table, np.zeros((1, table.shape[1]))])  # row -1 adds nothing
-        taps = np.argwhere(self.lanes >= 0 if where is None else where)[:, 1:]
-        for g, t in np.unique(taps, axis=0).tolist():
-            at = slice(None) if where is None else where[:, g, t]
-            total[:, at, g] += padded[:, self.columns[g, :, t]][self.rows[:, at, g, t]]
+        taps = np.argwhere(self.lanes != NOTHING if where is None else where)
+        add_entries(total, np.ascontiguousarray(table, dtype=np.float64), self.rows, self.columns, taps)
         return total
 
     def product(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -105,6 +105,11 @@ def judged_layer(dot: Operation, x_levels: np.ndarray) -> JudgedLayer:
     return JudgedLayer(geometry, at_taps, lanes, weights, w.type.shape, *kinds, level.bits, x.type.length)
 
 
+def evaluated_samples(module: Module) -> int:
+    """Samples on which a network is evaluated at most."""
+    return max(LEAST_SAMPLES, EVALUATED_NUMBERS // sum(value.type.lanes for value in module.values()))
+
+
 def ideal_levels(module: Module, x: np.ndarray) -> dict[Operation, np.ndarray]:
     """What the x operand of each sc.dot and sc.conv is given on inputs x [samples, ...] (real units), by the ideal evaluator.
 
@@ -121,8 +126,7 @@ def ideal_levels(module: Module, x: np.ndarray) -> dict[Operation, np.ndarray]:
 
     (source,) = module.inputs
     assert source.result is not None
-    held = sum(value.type.lanes for value in module.values())
-    x = x[: max(LEAST_SAMPLES, EVALUATED_NUMBERS // held)]
+    x = x[: evaluated_samples(module)]
     evaluate(module, x.reshape(len(x), *source.result.type.shape), watch)
     levels = {}
     for dot in dots:
