@@ -38,7 +38,7 @@ class ChooseEncoding(Pass):
         forms = Forms(module)
         for op in module.ops_named(*LAYERS):
             assert op.result is not None
-            options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
+            options = context.layer_options(op)
             options = replace(options, style=self.style) if self.style else options
             if op.name == "nn.add_layer":
                 _decide_addition(op, options, forms, problems)

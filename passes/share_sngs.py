@@ -15,7 +15,8 @@ from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair, dependent_select
 from sccc.ir import Module, Operation
 from sccc.ops.adders import ADDERS
 from sccc.ops.arithmetic import PRODUCT_SUMS
-from sccc.passes.choose_sources import Judge, cheapest_within, fewest_sources
+from sccc.passes.choose_sources import cheapest_within, fewest_sources
+from sccc.passes.judge import Judge
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
 from sccc.sources import SOBOL_DIMENSIONS
@@ -42,7 +43,7 @@ class ShareSngs(Pass):
         fewest: dict[Operation, tuple[str, float]] = {}
         seed = context.config.options.seed
         for position, dot in enumerate(module.ops_named(*PRODUCT_SUMS)):
-            options = context.config.for_layer(str(dot.attributes["layer"]), dot.origin)
+            options = context.layer_options(dot)
             sharing, source = self.sharing or options.sharing, self.source or options.source
             budget = self.error_budget or options.error_budget
             if budget and judge is None:
@@ -98,7 +99,7 @@ def _draw(module: Module, dot: Operation, sharing: str, source: str, position: i
         else:
             plan, limit = plan_shared(dot, source, position, seed, fsm, attempt), DEPENDENCE_LIMIT / 2
         assign(module, dot, plan)
-        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit) is None:
+        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit, dot) is None:
             break
 
 

@@ -65,6 +65,12 @@ class Options:
         "the cheapest sources within it are searched for; 0: none given",
         lo=0.0,
     )
+    shorten: str = option(
+        "no",
+        "yes: within an error budget, give each layer that accumulates the shortest window, of at most --length; "
+        "the rounding of its levels is part of its error then",
+        ("no", "yes"),
+    )
     pooling: str = option(
         "counting",
         "images are pooled by counting (levels are compared and added), or as streams: the maximum by OR of streams that share "

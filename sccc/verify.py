@@ -81,7 +81,7 @@ def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated 
     if isinstance(need, Correlated):
         _verify_correlated(op, x, w)
         return
-    pair = dependent_pair(x, w, x.type.length)
+    pair = dependent_pair(x, w, x.type.length, op=op)
     if pair is None:
         return
     a, b, deviation = pair

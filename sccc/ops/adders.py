@@ -110,7 +110,7 @@ REGISTRY.add(
         "most significant bits name, times the lanes of a group; the signed count of these. Right on average, with the noise of "
         "what is left out. Weights must be constant.",
         ("x", "w", "select"),
-        lambda op, x, w, select: x @ w[0].T,
+        lambda op, x, w, *select: x @ w[0].T,
         _infer_mux,
         {"inputs": INPUTS_ATTR, "layer": LAYER_ATTR},
         cell=GroupCell(PRODUCTS, gate=Var("chosen"), scaled=True),
