@@ -182,6 +182,8 @@ CHANGED = {
     "error_budget": "2",
     "weights": "per-channel",
     "pooling": "streams",
+    "adder": "or",
+    "adder_inputs": "2",
     "multipliers": "7",
     "cycles": "5000",
     "scales": "power-of-two",
@@ -189,7 +191,12 @@ CHANGED = {
     "input_range": "3",
     "seed": "7",
 }
-NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz"), "error_budget": ("--calibrate", "d.npz")}
+NEEDS = {
+    "seed": ("--source", "lfsr"),
+    "coverage": ("--calibrate", "d.npz"),
+    "error_budget": ("--calibrate", "d.npz"),
+    "adder_inputs": ("--adder", "or"),
+}
 
 
 @pytest.mark.parametrize("name", OPTION_FIELDS)
