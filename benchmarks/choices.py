@@ -55,6 +55,14 @@ TABLES: dict[str, tuple[str, list[dict[str, Any]]]] = {
             for n in (32, 256)
         ],
     ),
+    "adder": (
+        "What adds the products",
+        [
+            {"style": "accumulate", "adder": adder, "adder_inputs": inputs, "length": n}
+            for adder, inputs in (("apc", 4), ("or", 2), ("or", 4), ("mux", 4))
+            for n in (32, 256)
+        ],
+    ),
 }
 
 
