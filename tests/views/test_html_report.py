@@ -17,7 +17,7 @@ from nets import Spec, build, compiled, data
 
 import sccc
 from sccc.accuracy import layer_errors, layer_values, measure
-from sccc.billing import _COLUMNS, _FOLDED, estimated
+from sccc.billing import bill_columns, estimated
 from sccc.cli import main
 from sccc.config import Options
 from sccc.data import Data
@@ -83,8 +83,7 @@ def contents(spec: Spec = SPEC, samples: int = 30, **more) -> Contents:
     module, x = compiled(spec), data(spec, samples)
     y = np.arange(samples) % 3
     bill = estimated(module)
-    columns = _FOLDED if "multipliers" in bill else _COLUMNS
-    return Contents(module, Options(**spec.options), bill, columns, Data(x, y), **more)
+    return Contents(module, Options(**spec.options), bill, bill_columns(bill), Data(x, y), **more)
 
 
 def test_the_page_holds_accuracy_network_errors_cost_hierarchy_and_sweep():
