@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -37,6 +38,14 @@ def test_an_output_that_is_out_of_date_is_noticed_and_a_failing_command_too(tmp_
     page.write_text(f"{START}\n{shown}", encoding="utf-8")
     with pytest.raises(RuntimeError, match="exit 1 failed"):
         run_page(page)
+
+
+def test_the_tutorial_trains_what_the_example_trains():
+    (shown,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    example = ast.parse((ROOT / "examples" / "tutorial" / "train.py").read_text(encoding="utf-8"))
+    assert ast.dump(ast.parse(shown)) == ast.dump(ast.Module(example.body[1:], []))  # without the docstring
 
 
 @pytest.fixture(scope="module")
