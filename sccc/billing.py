@@ -179,9 +179,7 @@ def _page(module: Module, inputs: Any, result: dict[str, Any], sweep: dict[str, 
     from sccc.html_report import Contents, html_page
 
     synthesis = synthesized_rows(result["synthesis"], result) if "synthesis" in result else None
-    return html_page(
-        Contents(module, inputs.config.options, result, bill_columns(result), inputs.data, sweep, synthesis)
-    )
+    return html_page(Contents(module, inputs.config, result, bill_columns(result), inputs.data, sweep, synthesis))
 
 
 def _sweep(args: argparse.Namespace, problems: Collector) -> dict[str, Any] | None:
