@@ -50,6 +50,39 @@ def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
                         out[q, kw * 64 + t, word, b] = a[t, b]
 
 
+TILE = 16
+"""Lanes of tiles that are moved between layouts of other orders: they stay in the first-level cache, and their pages at hand."""
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def gather_sides(index, table, out):  # type: ignore[no-untyped-def]
+    """out[i * c + k, b] = table[index[b, i], k], c words of the table's dtype."""
+    samples, lanes = index.shape
+    c = table.shape[1]
+    for i0 in range(0, lanes, TILE):
+        for b0 in range(0, samples, 4 * TILE):
+            b1 = min(b0 + 4 * TILE, samples)
+            for i in range(i0, min(i0 + TILE, lanes)):
+                for k in range(c):
+                    row = out[i * c + k]
+                    for b in range(b0, b1):
+                        row[b] = table[np.uint64(index[b, i]), k]
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def place_sides(sums, scale, offset, add, out):  # type: ignore[no-untyped-def]
+    """out[b, i] = scale * sums[i, b] + offset[i], or, with `add`, that much more than it was; int64."""
+    samples, lanes = out.shape
+    for i0 in range(0, lanes, TILE):
+        i1 = min(i0 + TILE, lanes)
+        for b0 in range(0, samples, TILE):
+            for b in range(b0, min(b0 + TILE, samples)):
+                row = out[b]
+                for i in range(i0, i1):
+                    made = scale * np.int64(sums[i, b]) + offset[i]
+                    row[i] = row[i] + made if add else made
+
+
 @njit(cache=True, nogil=True, boundscheck=False)
 def toggle(packed, places, length):  # type: ignore[no-untyped-def]
     """Flip bits of packed uint8 [lanes, bytes]: bit t of lane k for each place k * length + t, uint32."""
