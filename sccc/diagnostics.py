@@ -77,10 +77,6 @@ class SccError(Exception):
         """What pickle makes it from again, when it comes from another process."""
         return SccError, (self.diagnostics,)
 
-    def __reduce__(self) -> tuple[type[SccError], tuple[tuple[Diagnostic, ...]]]:
-        """What pickle makes it from again, when it comes from another process."""
-        return SccError, (self.diagnostics,)
-
 
 class InternalError(Exception):
     """An invariant of sccc itself is broken: a defect to report, with the traceback."""

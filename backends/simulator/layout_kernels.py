@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def gather_rows(index, table, out):  # type: ignore[no-untyped-def]
     """out[b, i*c:(i+1)*c] = table[index[b, i]], c words of the table's dtype."""
     c = table.shape[1]
@@ -17,7 +18,7 @@ def gather_rows(index, table, out):  # type: ignore[no-untyped-def]
                 out[b, i * c + k] = table[v, k]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
     """64 x 64 bit transposes (Warren, Hacker's Delight 7-3) of table rows uint64 into blocks uint64 [Q, N, K, B]."""
     groups, cycles, words, size = out.shape
@@ -54,7 +55,7 @@ TILE = 16
 """Lanes of tiles that are moved between layouts of other orders: they stay in the first-level cache, and their pages at hand."""
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def gather_sides(index, table, out):  # type: ignore[no-untyped-def]
     """out[i * c + k, b] = table[index[b, i], k], c words of the table's dtype."""
     samples, lanes = index.shape
@@ -69,7 +70,7 @@ def gather_sides(index, table, out):  # type: ignore[no-untyped-def]
                         row[b] = table[np.uint64(index[b, i]), k]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def place_sides(sums, scale, offset, add, out):  # type: ignore[no-untyped-def]
     """out[b, i] = scale * sums[i, b] + offset[i], or, with `add`, that much more than it was; int64."""
     samples, lanes = out.shape
@@ -83,7 +84,7 @@ def place_sides(sums, scale, offset, add, out):  # type: ignore[no-untyped-def]
                     row[i] = row[i] + made if add else made
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def toggle(packed, places, length):  # type: ignore[no-untyped-def]
     """Flip bits of packed uint8 [lanes, bytes]: bit t of lane k for each place k * length + t, uint32."""
     flat, padding = packed.reshape(-1), np.uint32(packed.shape[1] * 8) - length
