@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from sccc.backends.simulator.training_reference import State
+from sccc.jit import njit
 
 IDENTITY, TANH, SIGMOID, RELU = range(4)
 FUNCTIONS = {"identity": IDENTITY, "tanh": TANH, "sigmoid": SIGMOID, "relu": RELU}
@@ -92,7 +92,7 @@ class FloatTrainer:
         return found
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _forward(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> None:
     """Inputs and outputs of all layers, one behind the other, into `values`."""
     before = 0
@@ -116,7 +116,7 @@ def _forward(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: 
         before = out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _slope(function: int, a: Any) -> Any:
     """The derivative of an activation, from its output."""
     if function == TANH:
@@ -126,7 +126,7 @@ def _slope(function: int, a: Any) -> Any:
     return np.float32(1.0 if function == IDENTITY or a > 0 else 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _loss(label: int, layout: np.ndarray, values: np.ndarray, errors: np.ndarray, loss: int) -> None:
     """The last layer's errors, in front of its activation."""
     m, _, _, out, function = layout[len(layout) - 1]
@@ -142,7 +142,7 @@ def _loss(label: int, layout: np.ndarray, values: np.ndarray, errors: np.ndarray
         error[j] = (scores[j] - target) * _slope(function, scores[j])
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _backward(layer: int, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray, errors: np.ndarray) -> None:
     """The errors of the layer below."""
     m, n, start, out, _ = layout[layer]
@@ -157,7 +157,7 @@ def _backward(layer: int, layout: np.ndarray, parameters: np.ndarray, values: np
         handed[i] *= _slope(function, values[below + i])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _train(
     order: np.ndarray,
     x: np.ndarray,
@@ -180,7 +180,7 @@ def _train(
             _descend(layer, layout, parameters, velocity, values, errors, rate, beta)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _descend(
     layer: int,
     layout: np.ndarray,
@@ -215,7 +215,7 @@ def _descend(
             b[j] -= step
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _classes(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
     found = np.zeros(len(x), dtype=np.int64)
     m, out = layout[len(layout) - 1, 0], layout[len(layout) - 1, 3]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 CONVOLUTIONS = ((6, 1, 28), (16, 6, 12))
 """Maps, input maps and side of the input of each convolution; the kernel's side is `KERNEL`."""
@@ -66,7 +67,7 @@ class LeNet:
         return float(np.mean(_classes(x, self.weights) == y))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray) -> None:
     """a = tanh(w * x + b): x [n, s, s], w [m, n, 5, 5], a [m, s-4, s-4]."""
     m, n = w.shape[:2]
@@ -88,7 +89,7 @@ def _convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray) -> Non
                 a[j, r, c] = np.tanh(a[j, r, c])
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _pool(a: np.ndarray, p: np.ndarray) -> None:
     for j in range(p.shape[0]):
         for r in range(p.shape[1]):
@@ -99,7 +100,7 @@ def _pool(a: np.ndarray, p: np.ndarray) -> None:
                 p[j, r, c] = np.float32(0.25) * total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _unpool(back: np.ndarray, a: np.ndarray, delta: np.ndarray) -> None:
     """The error in front of tanh, from that of the means behind it."""
     for j in range(a.shape[0]):
@@ -109,7 +110,7 @@ def _unpool(back: np.ndarray, a: np.ndarray, delta: np.ndarray) -> None:
                 delta[j, r, c] = np.float32(0.25) * back[j, r // 2, c // 2] * slope
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _convolution_gradient(x: np.ndarray, delta: np.ndarray, g: np.ndarray) -> None:
     m, n = g.shape[:2]
     side = delta.shape[1]
@@ -125,7 +126,7 @@ def _convolution_gradient(x: np.ndarray, delta: np.ndarray, g: np.ndarray) -> No
                     g[j, i, u, v] = total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _convolution_back(w: np.ndarray, delta: np.ndarray, back: np.ndarray) -> None:
     back[:] = np.float32(0.0)
     m, n = w.shape[:2]
@@ -141,7 +142,7 @@ def _convolution_back(w: np.ndarray, delta: np.ndarray, back: np.ndarray) -> Non
                             row[c] += factor * error[c]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _dense(x: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray, last: bool) -> None:
     for j in range(w.shape[0]):
         total = np.float32(0.0)
@@ -151,7 +152,7 @@ def _dense(x: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray, last: boo
         a[j] = total if last else np.tanh(total)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _dense_back(w: np.ndarray, delta: np.ndarray, x: np.ndarray, back: np.ndarray, tanh: bool) -> None:
     back[:] = np.float32(0.0)
     for j in range(w.shape[0]):
@@ -162,7 +163,7 @@ def _dense_back(w: np.ndarray, delta: np.ndarray, x: np.ndarray, back: np.ndarra
             back[i] *= np.float32(1.0) - x[i] * x[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _next(state: np.ndarray) -> Any:
     """The next number in [0, 1) of xorshift32 (Marsaglia 2003)."""
     s = state[0]
@@ -173,7 +174,7 @@ def _next(state: np.ndarray) -> Any:
     return np.float32(s >> np.uint32(8)) * np.float32(2.0**-24)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _ternary(value: Any, random: Any) -> int:
     """The ternary quantiser, as `train.quantize`."""
     if value > random:
@@ -181,7 +182,7 @@ def _ternary(value: Any, random: Any) -> int:
     return -1 if -value > random else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _descend(
     w: np.ndarray, g: np.ndarray, v: np.ndarray, counters: np.ndarray, momentum: np.ndarray, moves: np.ndarray,
     random: np.ndarray, rule: int, step_bits: int, decay_bits: int, limit: int,
@@ -206,7 +207,7 @@ def _descend(
             w[k] = np.float32(counters[k]) * unit
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _dense_update(
     delta: np.ndarray, x: np.ndarray, g: np.ndarray, moves: np.ndarray, random: np.ndarray, rule: int
 ) -> None:
@@ -227,7 +228,7 @@ def _dense_update(
             moves[j * n + i] = q * _ternary(x[i], shared) if q != 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _convolution_update(g: np.ndarray, m: int, moves: np.ndarray, random: np.ndarray, rule: int) -> None:
     """Quantise a convolution's gradient (weights by map, then biases), with a random number for each map."""
     if rule == FLOAT:
@@ -240,7 +241,7 @@ def _convolution_update(g: np.ndarray, m: int, moves: np.ndarray, random: np.nda
         moves[m * n + j] = _ternary(g[m * n + j], r)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _forward(x: np.ndarray, w: np.ndarray, a1: np.ndarray, p1: np.ndarray, a2: np.ndarray, p2: np.ndarray,
              h1: np.ndarray, h2: np.ndarray, z: np.ndarray) -> None:  # fmt: skip
     _convolve(x.reshape(1, 28, 28), w[:150].reshape(6, 1, 5, 5), w[150:156], a1)
@@ -252,7 +253,7 @@ def _forward(x: np.ndarray, w: np.ndarray, a1: np.ndarray, p1: np.ndarray, a2: n
     _dense(h2, w[43576:44416].reshape(10, 84), w[44416:44426], z, True)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _train(
     order: np.ndarray, x: np.ndarray, y: np.ndarray, w: np.ndarray, v: np.ndarray, counters: np.ndarray,
     momentum: np.ndarray, random: np.ndarray, rule: int, step_bits: int, decay_bits: int, limit: int,
@@ -303,7 +304,7 @@ def _train(
             )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _classes(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     f = np.float32
     a1, p1, a2, p2 = (
