@@ -54,7 +54,7 @@ class JudgedLayer:
     @property
     def totals(self) -> tuple[int, int, int, int]:
         """The shape of what is summed: samples, positions, groups, outputs of a group."""
-        return (*self.x.shape[:2], *self.w.shape[:2])  # type: ignore[return-value]
+        return (*self.x.shape[:2], *self.w.shape[:2])
 
     @cached_property
     def rows(self) -> np.ndarray:

@@ -60,7 +60,7 @@ def count_units(dot: Operation, layer: Operation) -> np.ndarray:
     """The real number that a count of a product sum's total stands for, [outputs] or [1]."""
     a: dict[str, Any] = layer.attributes
     unit = np.asarray(a["weight_scale"], dtype=np.float64).ravel() * float(np.max(a["in_scale"]))
-    return unit / dot.operands[0].type.length  # type: ignore[attr-defined, no-any-return]
+    return unit / dot.operands[0].type.length  # type: ignore[attr-defined]
 
 
 def relative(error: np.ndarray, signal: np.ndarray) -> float:
