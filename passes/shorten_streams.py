@@ -40,6 +40,8 @@ class ShortenStreams(Pass):
             return module
         _require_budget(layers, context)
         groups = [group for group in _groups(module) if all(_may_change(op, context) for op in group)]
+        if not groups:
+            return module
         given = [max(context.layer_options(op).length for op in group) for group in groups]
         chosen = _first_choice(module, context, groups, given)
         while any(tight := [not fit for fit in _fits(module, context, groups, chosen)]):

@@ -180,6 +180,7 @@ CHANGED = {
     "source": "lfsr",
     "sharing": "none",
     "error_budget": "2",
+    "shorten": "yes",
     "weights": "per-channel",
     "pooling": "streams",
     "multipliers": "7",
@@ -189,7 +190,12 @@ CHANGED = {
     "input_range": "3",
     "seed": "7",
 }
-NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz"), "error_budget": ("--calibrate", "d.npz")}
+NEEDS = {
+    "seed": ("--source", "lfsr"),
+    "coverage": ("--calibrate", "d.npz"),
+    "error_budget": ("--calibrate", "d.npz"),
+    "shorten": ("--calibrate", "d.npz", "--error-budget", "2"),
+}
 
 
 @pytest.mark.parametrize("name", OPTION_FIELDS)

@@ -10,13 +10,16 @@ from naive import Naive
 from nets import Spec, build, context, data, lower
 
 from sccc.backends.simulator import simulate
+from sccc.cost import bill
 from sccc.diagnostics import SccError
+from sccc.energy import OSU018, estimates
 from sccc.evaluate import evaluate
 from sccc.ops.arithmetic import PRODUCT_SUMS
 from sccc.passes import DEFAULT_PIPELINE, parse_pipeline, run_passes
 from sccc.passes.judge import Judge
 from sccc.rounding import rounding_errors
 from sccc.rtl_check import check
+from sccc.schedule import schedule
 from sccc.verify import verify
 
 SPEC = Spec((30, 16, 12, 4))
@@ -157,3 +160,14 @@ def test_naive_evaluator_simulator_and_rtl_agree():
     trace = simulate(module, x, trace=[v.name for v in module.values()]).trace
     assert all(np.array_equal(trace[v.name], naive.values[v.name]) for v in module.values())
     assert check(module, x).mismatches == 0
+
+
+def test_gates_of_a_short_window_rest_while_longer_ones_run():
+    module, _ = made(layers={"fc1": {"error_budget": 0.8}}, error_budget=0.3)
+    costs = {layer.name: layer.cost for layer in bill(module)[0]}
+    found, interval = estimates(module, costs), schedule(module).interval
+    for name, length in lengths(module).items():
+        gates, flipflops = (getattr(costs[name], k) for k in ("gates", "flipflops"))
+        energy = (length + 1) * gates * OSU018.gate_energy["streams"] + interval * flipflops * OSU018.flipflop_energy
+        assert found[name].energy == pytest.approx(energy)
+    assert interval > min(lengths(module).values()) + 1
