@@ -62,7 +62,7 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
 
     Where a state machine follows, weights keep a mask per lane: the machine needs the low variance per cycle.
     """
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     bits, length = bits_of(w), length_of(dot)
     found = specs(source, bits, seed)
     pairs = frozenset(map(frozenset, promising(tuple(found), bits, length)))
@@ -143,7 +143,7 @@ def fewest_sources(
     state machines. Each layer's netlist still holds its own copy of a source, as its window has its own start. Among equally few:
     within budgets the cheapest, without them those with the smallest `pair_error`. Raises SccError when there is no choice.
     """
-    dots = {sng_name(v): dot for dot in wishes for v in dot.operands if generator_of(v) is not None}
+    dots = {sng_name(v): dot for dot in wishes for v in dot.operands[:2] if generator_of(v) is not None}
     graph = constraint_graph(interference_graph(module)).subgraph(dots).copy()
     found = {dot: specs(source, bits_of(dot.operands[1]), seed) for dot, (source, _) in wishes.items()}
 
@@ -176,7 +176,7 @@ def fewest_sources(
     chosen = colour(graph, palette, colour_cost=lambda spec: ONE_SOURCE, node_cost=node_cost, edge_cost=edge_cost)
     if chosen is None:
         raise _explained(judge, wishes)
-    sides = {dot: [chosen.get(sng_name(v)) for v in dot.operands] for dot in wishes}
+    sides = {dot: [chosen.get(sng_name(v)) for v in dot.operands[:2]] for dot in wishes}
     return {dot: plan_of(dot, x, w) for dot, (x, w) in sides.items() if w is not None}
 
 

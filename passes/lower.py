@@ -12,6 +12,7 @@ from sccc.config import Options
 from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.adders import ADDERS
 from sccc.ops.fixed import number_range
 from sccc.ops.geometry import WINDOW_ATTRIBUTES
 from sccc.ops.layer import LAYERS, PRODUCT_LAYERS, bias_of, one_in_totals
@@ -373,7 +374,18 @@ def _streams(
     w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])
     r = add("sc.source", [], "rw", kind="sobol", index=1, bits=a["bits"])
     w = add("sc.sng", [w, r], "w", length=a["length"])
+    if a.get("adder", "apc") != "apc":
+        return _joined(add, a, [x, w])
     return add("sc.dot" if weight.ndim == 2 else "sc.conv", [x, w], "count", **_window(a))
+
+
+def _joined(add: Callable[..., Value], a: dict[str, Any], operands: list[Value]) -> Value:
+    """The count of a layer's products behind OR or MUX adders."""
+    if a["adder"] == "mux":
+        # Of all bits that the length resolves: fewer would repeat themselves in step with the other sources.
+        bits = max(a["bits"], (a["length"] - 1).bit_length())
+        operands = [*operands, add("sc.source", [], "rs", kind="sobol", index=2, bits=bits)]
+    return add(ADDERS[a["adder"]], operands, "count", inputs=a["adder_inputs"])
 
 
 def _window(a: dict[str, Any]) -> dict[str, Any]:

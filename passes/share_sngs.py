@@ -11,13 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
+from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair, dependent_select
 from sccc.ir import Module, Operation
+from sccc.ops.adders import ADDERS
 from sccc.ops.arithmetic import PRODUCT_SUMS
 from sccc.passes.choose_sources import cheapest_within, fewest_sources, is_within
 from sccc.passes.judge import Judge
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
+from sccc.sources import SOBOL_DIMENSIONS
+
+FIRST_SELECT = 2
+"""The Sobol dimension that MUX adders try first: those of x and of the weights are mostly 0 and 1."""
 
 ATTEMPTS = 100
 """How often random sources are drawn before the verifier has to refuse them."""
@@ -53,6 +58,9 @@ class ShareSngs(Pass):
                     raise judge.refuse(dot, budget, error)
         if fewest:
             _share_most(module, judge, fewest, context)
+        for op in module.ops_named(*ADDERS.values()):
+            _free_select(op)
+        _tell_adders(module, judge, context)
         return module
 
 
@@ -67,6 +75,31 @@ def keeps_budget(module: Module, judge: Judge, position: int, dot: Operation, co
         return judge.of(dot) <= options.error_budget
     seed = context.config.options.seed
     return is_within(judge, dot, options.source, seed, options.error_budget, masks=options.sharing == "auto")
+
+
+def _free_select(op: Operation) -> None:
+    """Let a MUX adder choose by a Sobol dimension on which neither of its streams depends."""
+    for random in op.operands[2:]:
+        assert random.op is not None
+        for dimension in range(FIRST_SELECT, SOBOL_DIMENSIONS):
+            random.op.attributes["index"] = dimension
+            inputs, length = int(op.attributes["inputs"]), length_of(op)
+            if all(dependent_select(random, stream, length, inputs) is None for stream in op.operands[:2]):
+                break
+
+
+def _tell_adders(module: Module, judge: Judge | None, context: PassContext) -> None:
+    """Say what OR and MUX adders are predicted to err by, where there are data to predict on."""
+    approximate = module.ops_named(*ADDERS.values())
+    if not approximate or context.calibration is None:
+        return
+    judge = judge or Judge(module, context)
+    for op in approximate:
+        kind = next(name for name, made in ADDERS.items() if made == op.name)
+        context.warnings.append(
+            f"layer '{op.origin or op.attributes['layer']}': {kind.upper()} adders of {op.attributes['inputs']} inputs err by "
+            f"{judge.of(op):.3g} standard deviations of the layer's output (RMS, predicted)"
+        )
 
 
 def _draw(module: Module, dot: Operation, sharing: str, source: str, position: int, seed: int) -> None:

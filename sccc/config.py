@@ -77,6 +77,13 @@ class Options:
         "their source, the mean by counting their ones",
         ("counting", "streams"),
     )
+    adder: str = option(
+        "apc",
+        "what adds the products of a dense layer in a cycle: an accurate parallel counter, or a counter behind OR or MUX adders, "
+        "which are smaller and err",
+        ("apc", "or", "mux"),
+    )
+    adder_inputs: int = option(4, "lines that an OR or MUX adder joins; of a MUX a power of two", lo=2, hi=64)
     weights: str = option(
         "auto",
         "one weight scale per layer, or one per output channel; auto: per channel in convolutions",

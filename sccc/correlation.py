@@ -5,6 +5,7 @@ The verifier and the sharing pass both ask here, so legality and optimisation ca
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from sccc.ops import REGISTRY
 from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.sources import Source
-from sccc.types import Random
+from sccc.types import Level, Random
 
 DEPENDENCE_LIMIT = 2.0
 """How far the joint deviation of the pairs that meet in an op, RMS, may exceed that of independent random ones. An identical
@@ -157,3 +158,26 @@ def dependent_pair(
     deviation, a, b = max(measured, key=lambda each: each[0])
     overall = np.sqrt(np.mean([each[0] ** 2 for each in measured]))
     return (a, b, deviation) if overall > limit else None
+
+
+def dependent_select(select: Value, stream: Value, length: int, places: int) -> Randomness | None:
+    """The source of `stream`, made by an SNG, on which the choice of a place by `select` depends most, if it does; else None.
+
+    As in `dependent_pair`, with the numbers of both at the resolution of `places`, a power of two: how far their joint
+    distribution over the window is from the product of the two, in units of independent numbers', RMS over the lanes' sources.
+    """
+    maker = generator_of(stream)
+    if maker is None:
+        return None
+    (chooser,) = lanes_of(select)
+    bits, level = places.bit_length() - 1, maker.operands[0].type
+    assert isinstance(level, Level)
+    shift, named = max(0, level.bits - bits), chooser.sequence(length) >> (chooser.source.bits - bits)
+    measured: list[tuple[float, Randomness]] = []
+    for lane in itertools.islice(dict.fromkeys(lanes_of(maker.operands[1])), PAIRS_MEASURED):
+        joint = np.zeros((places, places))
+        np.add.at(joint, (named, lane.sequence(length) >> shift), 1.0 / length)
+        both = joint.cumsum(0).cumsum(1)
+        measured.append((float(np.mean((both - both[:, -1:] * both[-1:, :]) ** 2)) * 36.0 * length, lane))
+    squares = [square for square, _ in measured]
+    return max(measured, key=lambda each: each[0])[1] if np.mean(squares) > DEPENDENCE_LIMIT**2 else None

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sccc import counting_gates
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, GroupCell, Memory, MultiplyAdd, Race, SourceCell
 from sccc.counting import counted_bits
-from sccc.counting_gates import cheapest
+from sccc.counting_gates import cheapest, difference_gates, gate_parts
 from sccc.digits import signed_digits
 from sccc.expr import Expr
 from sccc.gates import (
@@ -26,8 +26,11 @@ from sccc.gates import (
     LOOKAHEAD_ADDER,
     Logic,
     adder_gates,
+    sum_bits,
+    sum_gates,
     table_gates,
 )
+from sccc.grouping import Line, lines, weight_streams
 from sccc.ir import Module, Operation, Value
 from sccc.neurons import constant_streams, root_source
 from sccc.ops import REGISTRY
@@ -173,6 +176,30 @@ def _count_cost(op: Operation) -> Cost:
     return total
 
 
+def _group_cost(op: Operation) -> Cost:
+    """The distinct products, the gates that join them, and for each output two counters of lines and their difference."""
+    gates, products = 0.0, 0
+    seen: set[tuple[object, ...]] = set()
+    for up, down in lines(op, weight_streams(op)):
+        for line in (*up, *down):
+            gates += len(line.lanes) - 1
+            products += len(line.lanes)
+            seen.update(_drive_gates(line))
+        sums = [(len(side),) for side in (up, down) if side]
+        if sums:
+            gates += sum(map(sum_gates, sums)) + difference_gates([sum_bits(s) for s in sums], negated=not up)
+    return Cost(gates=gates + len(seen), products=products)
+
+
+def _drive_gates(line: Line) -> Iterator[tuple[object, ...]]:
+    """The gates by which lanes drive a line, each named by what it computes of which signals."""
+    for lane, place, stream, drive in zip(line.lanes, line.places, line.streams, line.drives, strict=True):
+        for part in gate_parts(drive):
+            read = part.variables()
+            signals = (lane if read & {"x", "xs"} else -1, stream if "w" in read else -1)
+            yield repr(part), *signals, place if "chosen" in read else -1
+
+
 COUNTED_LANES = 1 << 18
 """Of larger layers some outputs stand for all."""
 
@@ -276,6 +303,7 @@ _COSTS: dict[type, Callable[[Operation], Cost]] = {
     SourceCell: _source_cost,
     Comb: _comb_cost,
     CountCell: _count_cost,
+    GroupCell: _group_cost,
     MultiplyAdd: _multiply_add_cost,
     Fsm: _fsm_cost,
     Race: _race_cost,
@@ -308,7 +336,7 @@ def bill(module: Module) -> tuple[list[LayerCost], int]:
         control = Cost(gates=HALF_ADDER * counter + 5, flipflops=counter + 3)
         total = sum((op_cost(op) for op in ops), control)
         origin = next((op.origin for op in ops if op.origin), "")
-        rows.append(LayerCost(name, origin, _encodings(ops), _style(ops), _sources(ops), timing.length, total))
+        rows.append(LayerCost(name, origin, _encodings(ops), layer_style(ops), _sources(ops), timing.length, total))
     return rows, plan.latency
 
 
@@ -319,7 +347,8 @@ def _encodings(ops: list[Operation]) -> str:
     return ""
 
 
-def _style(ops: list[Operation]) -> str:
+def layer_style(ops: list[Operation]) -> str:
+    """accumulate, streaming (with its state machine), fixed, or levels where nothing is multiplied."""
     names = {op.name for op in ops}
     if names & {"fx.dot", "fx.conv"}:
         return "fixed"

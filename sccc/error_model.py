@@ -26,6 +26,7 @@ import numpy as np
 
 from sccc.correlation import Randomness, generator_of, randomness_of
 from sccc.diagnostics import InternalError
+from sccc.group_error import group_totals
 from sccc.ir import Operation
 from sccc.joint import contribution, ideal_product, joint_counts, product_deviation, summed_product, table_bits
 from sccc.judged_layer import JudgedLayer, judged_layer
@@ -134,6 +135,8 @@ def predicted_error(layer: JudgedLayer, assignment: Assignment) -> LayerError:
     """The same for a layer that has been made ready: many assignments are judged on one."""
     if assignment.x is None:
         return _independent_bits(layer, assignment.w)
+    if layer.adder is not None:
+        return _behind_adders(layer, layer.adder, assignment.x, assignment.w)
     lanes = _lanes(layer, assignment.x, assignment.w)
     size = 2 * table_bits(layer.bits)
     if lanes.w_shared:
@@ -148,6 +151,14 @@ def predicted_error(layer: JudgedLayer, assignment: Assignment) -> LayerError:
     if products <= EXACT_PAIRS and products << size <= EXACT_ENTRIES:
         return _over_samples(_every_product(layer, lanes))
     return _ensemble(layer, lanes)
+
+
+def _behind_adders(layer: JudgedLayer, adder: Operation, x: np.ndarray, w: np.ndarray) -> LayerError:
+    """Of OR and MUX adders, which are for dense layers: what the bits add up to, less what the products stand for."""
+    totals = group_totals(adder, layer.x[:, 0, 0], layer.w[0], (x, w), layer.length)
+    x_numbers = layer.x_encoding.decode(layer.x, layer.bits)
+    ideal = layer.length * layer.product(x_numbers, layer.w_encoding.decode(layer.w, layer.bits))
+    return _over_samples(totals[:, None, None] - ideal)
 
 
 def _over_samples(error: np.ndarray, own: np.ndarray | float = 0.0) -> LayerError:

@@ -15,7 +15,7 @@ from sccc.cells import Fsm
 from sccc.correlation import generator_of
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.registry import Shared, Uncorrelated
+from sccc.ops.registry import Selects, Shared, Uncorrelated
 from sccc.types import Count, Random, Stream
 
 INDEPENDENT, CORRELATED, INDIFFERENT = "independent", "correlated", "indifferent"
@@ -84,8 +84,8 @@ def _meet(graph: networkx.Graph, op: Operation, parts: dict[Value, frozenset[str
     definition = REGISTRY[op.name]
     needs: dict[tuple[str, str], str] = {}
     for need in definition.needs:
-        if isinstance(need, Shared):
-            continue  # a need of lanes of one operand: the graph's nodes are whole operands
+        if isinstance(need, Shared | Selects):
+            continue  # needs of lanes of one operand, or of a random number: the graph's nodes are whole streams
         pair = tuple(definition.operand(op, name).name for name in need.operands)
         needs[pair[0], pair[1]] = INDEPENDENT if isinstance(need, Uncorrelated) else CORRELATED
     for v, w in itertools.combinations([v for v in op.operands if v in parts], 2):

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sccc.cells import GroupCell
 from sccc.correlation import generator_of
 from sccc.diagnostics import InternalError
 from sccc.evaluate import evaluate
@@ -50,6 +51,8 @@ class JudgedLayer:
     w_encoding: Encoding
     bits: int
     length: int
+    adder: Operation | None = None
+    """The op itself, where OR or MUX adders join lanes."""
 
     @property
     def totals(self) -> tuple[int, int, int, int]:
@@ -94,7 +97,7 @@ def judged_lanes(dot: Operation) -> np.ndarray:
 
 def judged_layer(dot: Operation, x_levels: np.ndarray) -> JudgedLayer:
     """An sc.dot or sc.conv on levels [samples, *x shape] (encoded numbers, where a state machine makes x)."""
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     levels, maker = constant_levels(w), generator_of(w)
     if levels is None or maker is None:
         raise InternalError("the error model knows constant weights only")
@@ -107,7 +110,8 @@ def judged_layer(dot: Operation, x_levels: np.ndarray) -> JudgedLayer:
     at_taps = x_levels.reshape(len(x_levels), -1)[:, lanes]
     weights = geometry.weights(levels)
     kinds = x.type.encoding, w.type.encoding
-    return JudgedLayer(geometry, at_taps, lanes, weights, w.type.shape, *kinds, level.bits, x.type.length)
+    adder = dot if isinstance(REGISTRY[dot.name].cell, GroupCell) else None
+    return JudgedLayer(geometry, at_taps, lanes, weights, w.type.shape, *kinds, level.bits, x.type.length, adder)
 
 
 def evaluated_samples(module: Module) -> int:
@@ -146,7 +150,7 @@ def ideal_levels(module: Module, x: np.ndarray) -> dict[Operation, np.ndarray]:
 
 def ideal_totals(dot: Operation, x_levels: np.ndarray) -> np.ndarray:
     """The total over the window of an sc.dot or sc.conv if streams were exact, in counts: [samples, *result shape]."""
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     kind, maker, weights = x.type, generator_of(w), constant_levels(w)
     assert isinstance(kind, Stream) and isinstance(w.type, Stream) and maker is not None and weights is not None
     numbers = x_levels if generator_of(x) is None else kind.encoding.decode(x_levels, _bits(x))

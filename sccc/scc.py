@@ -38,7 +38,7 @@ def measured_scc(module: Module, x: np.ndarray, worst: int = WORST, kernels: str
     x = x[:MEASURED_SAMPLES]
     rows = []
     for dot in module.ops_named(*PRODUCT_SUMS):
-        lanes = sum(v.type.lanes * samples for v, samples in zip(dot.operands, (len(x), 1), strict=True))
+        lanes = sum(v.type.lanes * samples for v, samples in zip(dot.operands[:2], (len(x), 1), strict=True))
         kind = dot.operands[1].type
         assert isinstance(kind, Stream)
         if lanes * kind.length <= TRACE_BYTES:
@@ -47,7 +47,7 @@ def measured_scc(module: Module, x: np.ndarray, worst: int = WORST, kernels: str
 
 
 def _layer(module: Module, dot: Operation, x: np.ndarray, worst: int, kernels: str) -> dict[str, Any]:
-    sides = dot.operands
+    sides = dot.operands[:2]
     trace = simulate(module, x, trace=[v.name for v in sides], kernels=kernels).trace
     x_bits, w_bits = (trace[v.name] for v in sides)
     lanes, geometry = judged_lanes(dot), geometry_of(dot)
@@ -100,7 +100,7 @@ def _pooled(x_bits: np.ndarray, w_bits: np.ndarray, lanes: np.ndarray) -> tuple[
 
 def _predicted(dot: Operation, x_bits: np.ndarray, met: np.ndarray, at: int) -> float | None:
     """The same from sources and levels. x_bits: of the lanes `met` that weight number `at` multiplies, which tell the levels."""
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     w_maker, levels, kind = generator_of(w), constant_levels(w), x.type
     if generator_of(x) is None or w_maker is None or levels is None:
         return None

@@ -51,12 +51,13 @@ def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def toggle(packed, counts, cycles):  # type: ignore[no-untyped-def]
-    """Flip bits of packed uint8 [lanes, bytes]: in lane k at the next counts[k] of `cycles`."""
-    position = 0
-    for lane in range(counts.shape[0]):
-        row = packed[lane]
-        for _ in range(counts[lane]):
-            t = cycles[position]
-            position += 1
-            row[t >> 3] ^= np.uint8(1 << (t & 7))
+def toggle(packed, places, length):  # type: ignore[no-untyped-def]
+    """Flip bits of packed uint8 [lanes, bytes]: bit t of lane k for each place k * length + t, uint32."""
+    flat, padding = packed.reshape(-1), np.uint32(packed.shape[1] * 8) - length
+    if padding:
+        for place in places:
+            bit = place + place // length * padding
+            flat[bit >> 3] ^= np.uint8(1 << (bit & 7))
+    else:
+        for bit in places:
+            flat[bit >> 3] ^= np.uint8(1 << (bit & 7))

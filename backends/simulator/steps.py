@@ -18,10 +18,25 @@ from sccc.backends.simulator import reference
 from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
+from sccc.backends.simulator.groups import group_counter
+from sccc.backends.simulator.integers import Encoder, lanewise
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
@@ -64,7 +79,7 @@ class Step:
 
 
 class Builder:
-    """Makes the steps of a module. `packed`: whether SNGs make tables of packed streams (numba) or plain bits."""
+    """Makes the steps of a module. `packed`: packed streams and compiled kernels (numba), or plain bits and numpy."""
 
     def __init__(self, module: Module, packed: bool, flips: FlipSource | None) -> None:
         self.module, self.packed, self.flips = module, packed, flips
@@ -95,7 +110,21 @@ def _wire(builder: Builder, op: Operation, cell: Wire) -> Callable[[Batch], Any]
     if "levels" in op.attributes:
         levels = np.asarray(op.attributes["levels"], dtype=np.int64)[None]
         return lambda batch: levels
-    return lambda batch: _converted(op, batch.inputs)
+    if not builder.packed:
+        return lambda batch: _converted(op, batch.inputs)
+    encoder = Encoder(op)
+
+    def run(batch: Batch) -> np.ndarray:
+        levels, holds_nan = encoder.run(batch.inputs)
+        if holds_nan:
+            raise _no_level(op)
+        return levels
+
+    return run
+
+
+def _no_level(op: Operation) -> SccError:
+    return SccError("the data holds nan, which no level stands for", op.place())
 
 
 def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
@@ -105,7 +134,7 @@ def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
     for i in range(0, len(inputs), height):
         piece = inputs[i : i + height]
         if np.isnan(piece).any():
-            raise SccError("the data holds nan, which no level stands for", op.place())
+            raise _no_level(op)
         pieces.append(input_levels(op, piece))
     return np.concatenate(pieces)
 
@@ -121,6 +150,10 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
         generator = Generator(cell.result, level.type, kind, builder.static[random])
         make = generator.packed if builder.packed else generator.plain
         return lambda batch: make(builder.value(batch, level))
+    if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):
+        definition = REGISTRY[op.name]
+        made = lanewise(cell.result, definition.operands, definition.parameters(op), kind.shape)
+        return lambda batch: made([builder.value(batch, v) for v in op.operands])
     return lambda batch: evaluate_comb(op, cell.result, [builder.value(batch, v) for v in op.operands])
 
 
@@ -209,6 +242,16 @@ def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, f
     if side == W:  # a weight that has no hardware has no stream that could flip
         flipped[~has_multiplier(op).reshape(-1)] = bits[~has_multiplier(op).reshape(-1)]
     return PlainStream(kind, flipped.reshape(1, *kind.shape, kind.length), signs)
+
+
+def _groups(builder: Builder, op: Operation, cell: GroupCell) -> Callable[[Batch], Any]:
+    count = group_counter(op, builder.packed)
+
+    def run(batch: Batch) -> np.ndarray:
+        x, w, *select = (builder.value(batch, v) for v in op.operands)
+        return count(x, w, select[0] if select else None)
+
+    return run
 
 
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
@@ -312,6 +355,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Race: _race,
     Arbiter: _arbiter,
     CountCell: _count,
+    GroupCell: _groups,
     MultiplyAdd: _multiply_add,
     Fsm: _fsm,
 }

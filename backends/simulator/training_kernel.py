@@ -7,7 +7,7 @@ they change registers in place; a gradient counter's loop visits only the rows a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,10 @@ from sccc.backends.simulator.render import to_python
 from sccc.backends.simulator.training_reference import integer_attributes
 from sccc.cells import Comb, Memory, Wire
 from sccc.expr import Expr, Var, wrap
+from sccc.intervals import widest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.training_types import ranges_of
 from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
 from sccc.types import Fixed, Type
 
@@ -29,8 +31,12 @@ FIRST_DEPTH = 2
 
 def storage(kind: Type) -> Any:
     """The narrowest numpy integer that holds a value's lanes."""
-    lo, hi = (kind.lo, kind.hi) if isinstance(kind, Fixed) else (0, 1 << 24)
-    return next(t for t in (np.int8, np.int16, np.int32, np.int64) if np.iinfo(t).min <= lo and hi <= np.iinfo(t).max)
+    return narrowest(max(-kind.lo, kind.hi + 1) if isinstance(kind, Fixed) else 1 << 24)
+
+
+def narrowest(limit: int) -> Any:
+    """The narrowest numpy integer that holds -limit .. limit - 1."""
+    return next(t for t in (np.int8, np.int16, np.int32, np.int64) if limit <= -int(np.iinfo(t).min))
 
 
 @dataclass
@@ -121,7 +127,10 @@ class _Writer:
             self.arrays[name] = np.zeros(kind.lanes, dtype=storage(kind))
 
     def _indices(self, op: Operation) -> str:
-        return f"set_{self.module.ops.index(op)}"
+        return f"set_{self._number(op)}"
+
+    def _number(self, op: Operation) -> int:
+        return self.module.ops.index(op)
 
     def _at(self, value: Value, index: str = "i") -> str:
         """A lane of a value. A scalar is a local variable, unless it is held."""
@@ -130,11 +139,20 @@ class _Writer:
             return f"{name}[{index}]"
         return f"{name}[0]" if name in self.arrays else name
 
-    def _text(self, op: Operation, expr: Expr, places: dict[str, str]) -> str:
-        """An expression of an op as Python: operands where `places` says, attributes as numbers."""
+    def _lane(self, op: Operation, expr: Expr, places: dict[str, str]) -> tuple[list[str], str]:
+        """An expression of an op for one lane: statements that load what it reads from `places`, and its text.
+
+        Attributes are numbers. Everything is computed in the narrowest type that holds every intermediate result, so that LLVM
+        packs as many lanes into a register as it can; what is loaded has a variable of its own, as types are per variable.
+        """
+        word = f"np.{narrowest(1 << (widest(expr, ranges_of(op)) - 1)).__name__}"
         bound: dict[str, Expr] = {name: wrap(number) for name, number in integer_attributes(op).items()}
-        bound |= {name: Var(place) for name, place in places.items()}
-        return to_python(expr.substitute(bound))
+        lines = []
+        for name in sorted(expr.variables() & places.keys()):
+            own = f"{name}_{self._number(op)}"
+            lines.append(f"{own} = {word}({places[name]})")
+            bound[name] = Var(own)
+        return lines, to_python(expr.substitute(bound), word)
 
     # -- ops by cell kind -------------------------------------------------------------------------------------------------
 
@@ -150,13 +168,13 @@ class _Writer:
     def _nothing(self, op: Operation, cell: Any) -> None:
         """A register is there already."""
 
-    def _loop(self, value: Value, body: str, result: str = "") -> None:
-        """`body` for each lane of the result (or once for a scalar)."""
-        head = result or self._at(value)
+    def _loop(self, value: Value, body: str, loads: Sequence[str] = (), result: str = "") -> None:
+        """`body`, after what it loads, for each lane of the result (or once for a scalar)."""
+        lines, depth = [*loads, f"{result or self._at(value)} = {body}"], FIRST_DEPTH
         if value.type.shape:
-            self.code.add(FIRST_DEPTH, f"for i in range({value.type.lanes}):", f"    {head} = {body}")
-        else:
-            self.code.add(FIRST_DEPTH, f"{head} = {body}")
+            self.code.add(depth, f"for i in range({value.type.lanes}):")
+            depth += 1
+        self.code.add(depth, *lines)
 
     def _wire(self, op: Operation, cell: Wire) -> None:
         if op.name == "train.input":
@@ -169,7 +187,8 @@ class _Writer:
     def _comb(self, op: Operation, cell: Comb) -> None:
         assert op.result is not None
         places = {n: self._at(v) for n, v in zip(REGISTRY[op.name].operands, op.operands, strict=True)}
-        self._loop(op.result, self._text(op, cell.result, {**places, "lane": "i"}))
+        loads, text = self._lane(op, cell.result, {**places, "lane": "i"})
+        self._loop(op.result, text, loads)
 
     def _memory(self, op: Operation, cell: Memory) -> None:
         kind = op.operands[0].type
@@ -180,8 +199,9 @@ class _Writer:
         assert op.result is not None
         state = f"{self.names[op.result]}_state"
         lane = f"{state}[i]" if op.result.type.shape else f"{state}[0]"
-        self._loop(op.result, self._text(op, cell.out, {"state": lane}))
-        self._loop(op.result, self._text(op, cell.next, {"state": lane}), lane)
+        for expr, result in ((cell.out, ""), (cell.next, lane)):
+            loads, text = self._lane(op, expr, {"state": lane})
+            self._loop(op.result, text, loads, result)
 
     def _matrix_product(self, op: Operation, cell: MatrixProduct) -> None:
         assert op.result is not None
@@ -218,9 +238,13 @@ class _Writer:
     def _reduce(self, op: Operation, cell: Reduce) -> None:
         assert op.result is not None
         result, x = self._at(op.result), op.operands[0]
-        text = self._text(op, cell.result, {"a": result, "b": self._at(x)})
+        bound = {"a": Var(result), "b": Var(self._at(x))}
         self.code.add(FIRST_DEPTH, f"{result} = np.int64({self._at(x, '0')})")
-        self.code.add(FIRST_DEPTH, f"for i in range(1, {x.type.lanes}):", f"    {result} = {text}")
+        self.code.add(
+            FIRST_DEPTH,
+            f"for i in range(1, {x.type.lanes}):",
+            f"    {result} = {to_python(cell.result.substitute(bound))}",
+        )
 
     def _update(self, op: Operation, cell: Update) -> None:
         """The register in place, row by row; rows and columns that cannot change anything are passed over."""
@@ -233,20 +257,19 @@ class _Writer:
             places[cell.columns] = self._at(operands[cell.columns])
         if cell.columns in cell.still and columns > 1:
             inner = self._gather(op, operands[cell.columns], columns)
+        row = ""
         if cell.rows:
-            places[cell.rows] = "row"
+            row = places[cell.rows] = f"row_{self._number(op)}"
         self.code.add(depth, f"for j in range({register.shape[0]}):")
-        if cell.rows:
-            self.code.add(depth + 1, f"row = {self._at(operands[cell.rows], 'j')}")
+        if row:
+            self.code.add(depth + 1, f"{row} = {self._at(operands[cell.rows], 'j')}")
         if cell.rows in cell.still:
-            self.code.add(depth + 1, "if row == 0:", "    continue")
+            self.code.add(depth + 1, f"if {row} == 0:", "    continue")
         self.code.add(depth + 1, inner)
         if inner.startswith("for k"):
             self.code.add(depth + 2, f"i = {self._indices(op)}[k]")
-        own = [name for name in cell.still if name not in (cell.rows, cell.columns)]
-        for name in own:
-            self.code.add(depth + 2, f"if {places[name]} == 0:", "    continue")
-        self.code.add(depth + 2, f"{places[REGISTRY[op.name].operands[0]]} = {self._text(op, cell.next, places)}")
+        lines, text = self._lane(op, cell.next, places)
+        self.code.add(depth + 2, *lines, f"{places[REGISTRY[op.name].operands[0]]} = {text}")
 
     def _gather(self, op: Operation, value: Value, columns: int) -> str:
         """Where a column operand is not zero; the head of a loop over these places."""

@@ -11,11 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sccc.backends.verilog import cell_modules, counts, early_exit, images, library
+from sccc.backends.verilog import cell_modules, counts, early_exit, groups, images, library
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed, sized
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.counting import ALL_SAVINGS, Savings
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
@@ -184,6 +197,8 @@ class LayerEmitter:
             images.emit_fold(self, op)
         elif isinstance(cell, CountCell):
             self._dot(op)
+        elif isinstance(cell, GroupCell):
+            groups.emit_groups(self, op)
         elif isinstance(cell, MultiplyAdd):
             self._multiply_add(op) if geometry_of(op).window is None else images.emit_fixed_conv(self, op)
         elif isinstance(cell, Fsm):

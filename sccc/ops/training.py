@@ -325,7 +325,7 @@ REGISTRY.add(
         infer_count_by,
         {"move": MOVE_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
         has_result=False,
-        cell=Update(clamp(W - OUT * MOVE, LO, HI), still=("out",)),
+        cell=Update(clamp(W - OUT * MOVE, LO, HI)),
     ),
     Op(
         "train.descend",

@@ -183,6 +183,8 @@ CHANGED = {
     "shorten": "yes",
     "weights": "per-channel",
     "pooling": "streams",
+    "adder": "or",
+    "adder_inputs": "2",
     "multipliers": "7",
     "cycles": "5000",
     "scales": "power-of-two",
@@ -195,6 +197,7 @@ NEEDS = {
     "coverage": ("--calibrate", "d.npz"),
     "error_budget": ("--calibrate", "d.npz"),
     "shorten": ("--calibrate", "d.npz", "--error-budget", "2"),
+    "adder_inputs": ("--adder", "or"),
 }
 
 
