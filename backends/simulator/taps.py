@@ -120,7 +120,7 @@ class TapSums:
 
     def _padding_of_lanes(self, bits: np.ndarray, minus: np.ndarray, nothing: np.ndarray) -> np.ndarray:
         """What lanes that are padding, taken as zero bits, add wrongly, with the sign turned: int64 [outputs, positions]."""
-        env = {"x": 0, "xs": 0, "w": bits, "ws": minus.astype(np.int64)[..., None]}
+        env: dict[str, np.ndarray | int] = {"x": 0, "xs": 0, "w": bits, "ws": minus.astype(np.int64)[..., None]}
         bit, neg = (_bits(e, env, bits.shape) for e in (self.plan.product.bit, self.plan.product.neg))
         return np.asarray(-(bit * (1 - 2 * neg)).sum(axis=2) @ nothing.T.astype(np.int64))
 
