@@ -86,15 +86,15 @@ def randomness_pair(a: Spec, b: Spec, bits: int) -> tuple[Randomness, Randomness
 
 
 @lru_cache(maxsize=64)
-def promising(found: tuple[Spec, ...], bits: int, length: int) -> frozenset[frozenset[Spec]]:
-    """Legal pairs that are worth judging on data. `found`: unmasked candidates."""
+def promising(found: tuple[Spec, ...], bits: int, length: int) -> tuple[tuple[Spec, Spec], ...]:
+    """Legal pairs that are worth judging on data, the likeliest to err little first. `found`: unmasked candidates."""
     family = {"sobol": 0, "ramp": 0, "lfsr": 1}
     pairs = [p for p in itertools.combinations(found, 2) if family[p[0].kind] == family[p[1].kind]]
     ranked = sorted(pairs, key=lambda p: pair_error(*randomness_pair(p[0], p[1], bits), bits, length))
     cheapest = sorted(pairs, key=lambda p: source_area(p[0], bits) + source_area(p[1], bits))
-    kept: dict[frozenset[Spec], None] = {}
+    kept: dict[tuple[Spec, Spec], None] = {}
     part = 1 if bits <= QUICK_BITS else 4
     for order, count in ((ranked, PAIRS_KEPT // part), (cheapest, CHEAP_PAIRS_KEPT // part)):
-        good = (frozenset(p) for p in order if legal(p[0], p[1], bits, length))
+        good = (p for p in order if legal(p[0], p[1], bits, length))
         kept |= dict.fromkeys(itertools.islice(good, count))
-    return frozenset(kept)
+    return tuple(kept)

@@ -65,9 +65,9 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
     x, w = dot.operands[:2]
     bits, length = bits_of(w), length_of(dot)
     found = specs(source, bits, seed)
-    pairs = promising(tuple(found), bits, length)
+    pairs = frozenset(map(frozenset, promising(tuple(found), bits, length)))
     behind = _behind_state_machines(judge.module, dot)
-    masks = (True,) if feeds_fsm(judge.module, dot) else (False, True) if bits <= QUICK_MASKED_BITS else (False,)
+    masks = _masks(judge.module, dot)
     compare = {masked: comparators(dot, masked) for masked in masks}
     graph = networkx.Graph()
     graph.add_node(w.name)
@@ -97,6 +97,29 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
     return plan_of(dot, chosen.get(x.name), chosen[w.name])
 
 
+def _masks(module: Module, dot: Operation) -> tuple[bool, ...]:
+    """Whether weights are tried without and with a mask for each lane."""
+    if feeds_fsm(module, dot):
+        return (True,)
+    return (False, True) if bits_of(dot.operands[1]) <= QUICK_MASKED_BITS else (False,)
+
+
+def is_within(judge: Judge, dot: Operation, source: str, seed: int, budget: float, *, masks: bool = True) -> bool:
+    """Whether `cheapest_within` would find sources, of a layer that does not feed a state machine: as soon as one pair fits.
+
+    masks: whether they may be tried too.
+    """
+    if judge.rounding.get(dot, 0.0) > budget:
+        return False
+    found = specs(source, bits_of(dot.operands[1]), seed)
+    pairs = promising(tuple(found), bits_of(dot.operands[1]), length_of(dot))
+    for masked in _masks(judge.module, dot) if masks else (False,):
+        for a, b in (ordered for pair in pairs for ordered in (pair, pair[::-1])):
+            if judge.error(dot, a, Spec(b.kind, b.index, b.taps, masked)) <= budget:
+                return True
+    return False
+
+
 def _behind_state_machines(module: Module, dot: Operation) -> set[Spec]:
     """Sources that a layer's streaming input depends on: those of the layers before it, which have been chosen."""
     graph, w = constraint_graph(interference_graph(module)), sng_name(dot.operands[1])
@@ -124,6 +147,11 @@ def fewest_sources(
     graph = constraint_graph(interference_graph(module)).subgraph(dots).copy()
     found = {dot: specs(source, bits_of(dot.operands[1]), seed) for dot, (source, _) in wishes.items()}
 
+    pairs = {
+        dot: frozenset(map(frozenset, promising(tuple(found[dot]), bits_of(dot.operands[1]), length_of(dot))))
+        for dot in wishes
+    }
+
     def node_cost(node: Hashable, spec: Spec) -> float:
         dot = dots[str(node)]
         area = source_area(spec, bits_of(dot.operands[1]))
@@ -137,7 +165,7 @@ def fewest_sources(
 
     def cost(dot: Operation, x: Spec | None, w: Spec) -> float:
         bits, length, budget = bits_of(dot.operands[1]), length_of(dot), wishes[dot][1]
-        if x is not None and frozenset((x, w)) not in promising(tuple(found[dot]), bits, length):
+        if x is not None and frozenset((x, w)) not in pairs[dot]:
             return math.inf
         if budget and judge is not None:
             error = judge.error(dot, x, w)

@@ -15,7 +15,7 @@ from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair, dependent_select
 from sccc.ir import Module, Operation
 from sccc.ops.adders import ADDERS
 from sccc.ops.arithmetic import PRODUCT_SUMS
-from sccc.passes.choose_sources import cheapest_within, fewest_sources
+from sccc.passes.choose_sources import cheapest_within, fewest_sources, is_within
 from sccc.passes.judge import Judge
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
@@ -62,6 +62,19 @@ class ShareSngs(Pass):
             _free_select(op)
         _tell_adders(module, judge, context)
         return module
+
+
+def keeps_budget(module: Module, judge: Judge, position: int, dot: Operation, context: PassContext) -> bool:
+    """Whether the pass would find sources within the budget for a layer by itself; `position`: its number among the layers.
+
+    Sources may be written into the module.
+    """
+    options = context.layer_options(dot)
+    if options.sharing == "none":
+        _draw(module, dot, options.sharing, options.source, position, context.config.options.seed)
+        return judge.of(dot) <= options.error_budget
+    seed = context.config.options.seed
+    return is_within(judge, dot, options.source, seed, options.error_budget, masks=options.sharing == "auto")
 
 
 def _free_select(op: Operation) -> None:

@@ -87,6 +87,14 @@ class JudgedLayer:
         return np.einsum("spgt,got->spgo", x, w, optimize=True)
 
 
+def judged_lanes(dot: Operation) -> np.ndarray:
+    """The lane of x at each tap of the positions that are judged: [positions, groups, taps], NOTHING in padding."""
+    lanes = geometry_of(dot).lanes()
+    if len(lanes) <= JUDGED_POSITIONS:
+        return lanes
+    return lanes[np.sort(np.random.default_rng(0).choice(len(lanes), JUDGED_POSITIONS, replace=False))]
+
+
 def judged_layer(dot: Operation, x_levels: np.ndarray) -> JudgedLayer:
     """An sc.dot or sc.conv on levels [samples, *x shape] (encoded numbers, where a state machine makes x)."""
     x, w = dot.operands[:2]
@@ -96,10 +104,7 @@ def judged_layer(dot: Operation, x_levels: np.ndarray) -> JudgedLayer:
     assert isinstance(x.type, Stream) and isinstance(w.type, Stream)
     level = maker.operands[0].type
     assert isinstance(level, Level)
-    geometry = geometry_of(dot)
-    lanes = geometry.lanes()
-    if len(lanes) > JUDGED_POSITIONS:
-        lanes = lanes[np.sort(np.random.default_rng(0).choice(len(lanes), JUDGED_POSITIONS, replace=False))]
+    geometry, lanes = geometry_of(dot), judged_lanes(dot)
     work = lanes.size * geometry.outputs
     x_levels = np.asarray(x_levels)[: max(LEAST_SAMPLES, JUDGED_PRODUCTS // work)]
     at_taps = x_levels.reshape(len(x_levels), -1)[:, lanes]

@@ -180,6 +180,7 @@ CHANGED = {
     "source": "lfsr",
     "sharing": "none",
     "error_budget": "2",
+    "shorten": "yes",
     "weights": "per-channel",
     "pooling": "streams",
     "adder": "or",
@@ -195,6 +196,7 @@ NEEDS = {
     "seed": ("--source", "lfsr"),
     "coverage": ("--calibrate", "d.npz"),
     "error_budget": ("--calibrate", "d.npz"),
+    "shorten": ("--calibrate", "d.npz", "--error-budget", "2"),
     "adder_inputs": ("--adder", "or"),
 }
 
