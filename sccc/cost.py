@@ -35,13 +35,13 @@ from sccc.ir import Module, Operation, Value
 from sccc.neurons import constant_streams, root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS, product_of
-from sccc.ops.fixed import dot_weights
+from sccc.ops.fixed import FIXED_SUMS, dot_weights
 from sccc.ops.geometry import Geometry, geometry_of
 from sccc.ops.images import pool_lanes
 from sccc.ops.source import source_lanes
 from sccc.schedule import schedule
 from sccc.sources import CounterSource, LfsrSource
-from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
+from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, lane_width, signed_width
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,6 @@ class Cost:
         return Cost(self.gates * number, *counts)
 
 
-def lane_bits(kind: Type) -> int:
-    """Bits that hold one lane of a value."""
-    if isinstance(kind, Count | Total):
-        return signed_width(kind.lo, kind.hi)
-    if isinstance(kind, Level):
-        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
-    return kind.bits if isinstance(kind, Random) else 1
-
-
 def op_cost(op: Operation) -> Cost:
     """What one op costs, by its cell kind. Constants and ports cost nothing by themselves."""
     if op.result is None:
@@ -90,7 +81,7 @@ def op_cost(op: Operation) -> Cost:
         and not isinstance(cell, Gather)
         and op.name not in ("sc.input", "sc.constant")
     ):
-        cost += Cost(flipflops=op.result.type.lanes * lane_bits(op.result.type))
+        cost += Cost(flipflops=op.result.type.lanes * lane_width(op.result.type))
     return cost
 
 
@@ -148,7 +139,7 @@ def _lane_gates(
         for name, value in operands.items():
             t = value.type
             ranges[name] = _value_range(t)
-        logic = Logic(ranges, lane_bits(kind))
+        logic = Logic(ranges, lane_width(kind))
         total += int(count) * sum(logic.gates(e) for e in (expr, *others))
     return total
 
@@ -246,7 +237,7 @@ def _multiply_add_cost(op: Operation) -> Cost:
     """
     x = op.operands[0].type
     assert op.result is not None and isinstance(x, Level)
-    weights, width, signed = dot_weights(op), lane_bits(op.result.type), x.encoding is Encoding.SIGNED
+    weights, width, signed = dot_weights(op), lane_width(op.result.type), x.encoding is Encoding.SIGNED
     geometry = geometry_of(op)
     # The bias adds as many bits to each output as come out of it. At the edges of images lanes are missing.
     positions = (geometry.lanes() >= 0).sum(axis=0)
@@ -268,7 +259,7 @@ def _fold_cost(op: Operation) -> Cost:
     if isinstance(x, Stream):
         return Cost(gates=steps)
     assert isinstance(x, Level)
-    signed = HALF_ADDER * lane_bits(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
+    signed = HALF_ADDER * lane_width(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
     return Cost(gates=steps * _lane_gates(cell.result, {}, operands, kind) + signed)
 
 
@@ -277,24 +268,24 @@ def _memory_cost(op: Operation) -> Cost:
     total, kind = op.operands[0].type, op.result.type if op.result else None
     assert isinstance(kind, Level) and isinstance(total, Total)
     table = np.asarray(op.attributes["table"], dtype=np.int64)
-    address = lane_bits(total)
+    address = lane_width(total)
     entries = np.full(1 << address, table[-1])
     entries[np.arange(total.lo, total.hi + 1) & ((1 << address) - 1)] = table
     if kind.encoding is Encoding.SIGNED:
         entries = np.abs(entries) | (entries < 0).astype(np.int64) << (kind.bits + 1)
-    return Cost(gates=kind.lanes * table_gates(entries, lane_bits(kind), address))
+    return Cost(gates=kind.lanes * table_gates(entries, lane_width(kind), address))
 
 
 def _arbiter_cost(op: Operation) -> Cost:
     """A chain: compare with the best so far, take the larger, and its index."""
-    total, width = op.operands[0].type, lane_bits(op.operands[0].type)
+    total, width = op.operands[0].type, lane_width(op.operands[0].type)
     return Cost(gates=(total.lanes - 1) * (adder_gates(width) + width + (total.lanes - 1).bit_length()))
 
 
 def _race_cost(op: Operation) -> Cost:
     """Sums, and a chain that keeps the largest two: two comparisons and three choices a lane, a difference, two bounds."""
     assert op.result is not None
-    lanes, width = op.result.type.lanes, lane_bits(op.result.type)
+    lanes, width = op.result.type.lanes, lane_width(op.result.type)
     chain = (lanes - 1) * (2 * adder_gates(width) + 3 * width)
     return _fsm_cost(op) + Cost(gates=chain + adder_gates(width) + CONSTANT_BOUND * 2 * width)
 
@@ -350,7 +341,7 @@ def _encodings(ops: list[Operation]) -> str:
 def layer_style(ops: list[Operation]) -> str:
     """accumulate, streaming (with its state machine), fixed, or levels where nothing is multiplied."""
     names = {op.name for op in ops}
-    if names & {"fx.dot", "fx.conv"}:
+    if names & set(FIXED_SUMS):
         return "fixed"
     if not names & set(PRODUCT_SUMS):
         return "levels"

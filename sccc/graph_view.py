@@ -53,7 +53,7 @@ def html(module: Module) -> str:
     """What a notebook shows: the picture, in a box that scrolls; of very large modules their layers, or only their name."""
     if len(module) <= MOST_OPERATIONS:
         return f'<div style="max-height:600px;overflow:auto">{svg(module)}</div>'
-    if all(op.dialect in ("sc", "fx") for op in module):
+    if not any(op.dialect in ("nn", "train") for op in module):
         return f'<div style="max-height:600px;overflow:auto">{layers_svg(module)}</div>'
     return f"<pre>{markup(repr(module))}</pre>"
 

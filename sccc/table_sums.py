@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def add_entries(total, table, rows, columns, taps):  # type: ignore[no-untyped-def]
     """Add to total[s, p, g, o], for all (p, g, t) of taps [n, 3], table[rows[s, p, g, t], columns[g, t, o]]."""
     for s in range(rows.shape[0]):

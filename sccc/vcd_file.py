@@ -10,12 +10,11 @@ import numpy as np
 from vcd import VCDWriter
 
 from sccc.backends.verilog.names import Names
-from sccc.cost import lane_bits
 from sccc.dataflow import is_folded
 from sccc.diagnostics import SccError
 from sccc.ir import Module, Value
 from sccc.schedule import schedule
-from sccc.types import Count, Stream
+from sccc.types import Count, Stream, lane_width
 
 PERIOD = 10
 """Time units (ns) of a clock cycle."""
@@ -56,7 +55,7 @@ def _variables(
     names, scopes, top = Names(), dict[str, str](), Names().make(module.name)
     for value, rows in arrays.items():
         assert value.op is not None
-        layer, width = str(value.op.attributes.get("layer", "")) or "ports", lane_bits(value.type)
+        layer, width = str(value.op.attributes.get("layer", "")) or "ports", lane_width(value.type)
         scope = scopes.get(layer) or scopes.setdefault(layer, names.make(layer))
         name = names.make(value.name)
         for lane, row in enumerate(rows):

@@ -234,20 +234,20 @@ def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable
     dot, op = pattern.dot, pattern.machine
     plan, key = Plan(product_of(dot)), fresh_key()
     w = builder.static[dot.operands[1]]
-    convolution = Convolution(plan, geometry_of(dot), w, key)
-    flipper = make_flipper(builder, dot, w)
     start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
+    convolution = Convolution(plan, geometry_of(dot), w, start, key)
+    flipper = make_flipper(builder, dot, w)
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, dot.operands[0])
         if flipper is None:
-            return convolution.run(x, batch.scratch) + start
+            return convolution.run(x, batch.scratch)
         parts = []
         for s in range(batch.samples):
             data, flipped = flipper.sample(x, batch, s)
-            changed = Convolution(plan, convolution.geometry, flipped, key)
-            parts.append(changed.run(data, batch.scratch))
-        return np.concatenate(parts) + start
+            changed = Convolution(plan, convolution.geometry, flipped, start, key)
+            parts.append(changed.run(data, batch.scratch).copy())
+        return np.concatenate(parts)
 
     return run
 

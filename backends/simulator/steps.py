@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.simulator import reference
+from sccc.backends.simulator import integers, reference
 from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
 from sccc.backends.simulator.groups import group_counter
-from sccc.backends.simulator.integers import Encoder, lanewise
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
-from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
+from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, fresh_key, reference_bits
 from sccc.cells import (
     Arbiter,
     Comb,
@@ -112,10 +111,10 @@ def _wire(builder: Builder, op: Operation, cell: Wire) -> Callable[[Batch], Any]
         return lambda batch: levels
     if not builder.packed:
         return lambda batch: _converted(op, batch.inputs)
-    encoder = Encoder(op)
+    encoder = integers.Encoder(op)
 
     def run(batch: Batch) -> np.ndarray:
-        levels, holds_nan = encoder.run(batch.inputs)
+        levels, holds_nan = encoder.run(batch.inputs, batch.scratch)
         if holds_nan:
             raise _no_level(op)
         return levels
@@ -152,8 +151,8 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
         return lambda batch: make(builder.value(batch, level))
     if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):
         definition = REGISTRY[op.name]
-        made = lanewise(cell.result, definition.operands, definition.parameters(op), kind.shape)
-        return lambda batch: made([builder.value(batch, v) for v in op.operands])
+        made = integers.lanewise(cell.result, definition.operands, definition.parameters(op), kind.shape)
+        return lambda batch: made([builder.value(batch, v) for v in op.operands], batch.scratch)
     return lambda batch: evaluate_comb(op, cell.result, [builder.value(batch, v) for v in op.operands])
 
 
@@ -279,15 +278,15 @@ def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callabl
 
 
 def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]:
-    taps, kind = pool_lanes(op), result_type(op)
+    taps, kind, key = pool_lanes(op), result_type(op), fresh_key()
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, op.operands[0])
         values = x.bits() if isinstance(x, StreamValue) else x
-        lanes = op.operands[0].type.lanes
-        made = reference.fold(
-            cell.result, taps, values.reshape(len(values), lanes, *values.shape[1 + len(kind.shape) :])
-        )
+        lanes = values.reshape(len(values), op.operands[0].type.lanes, *values.shape[1 + len(kind.shape) :])
+        if builder.packed and not isinstance(x, StreamValue):
+            return integers.fold(cell.result, taps, lanes, batch.scratch, key)
+        made = reference.fold(cell.result, taps, lanes)
         return PlainStream(kind, made) if isinstance(kind, Stream) else made
 
     return run
