@@ -184,6 +184,7 @@ CHANGED = {
     "weights": "per-channel",
     "pooling": "streams",
     "adder": "or",
+    "sng": "wbg",
     "adder_inputs": "2",
     "multipliers": "7",
     "cycles": "5000",
