@@ -18,12 +18,26 @@ from sccc.backends.simulator import integers, reference
 from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
+from sccc.backends.simulator.groups import group_counter
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, fresh_key, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.diagnostics import InternalError, SccError
-from sccc.expr import Expr
+from sccc.expr import Expr, wrap
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import has_multiplier, product_of
@@ -124,6 +138,13 @@ def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate(pieces)
 
 
+def sng_bit(op: Operation) -> Expr:
+    """The bit that an SNG makes of its level and random number."""
+    definition = REGISTRY[op.name]
+    assert isinstance(definition.cell, Comb)
+    return definition.cell.result.substitute({k: wrap(int(v)) for k, v in definition.parameters(op).items()})
+
+
 def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]:
     kind = result_type(op)
     if isinstance(kind, Random):
@@ -132,7 +153,7 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
     if isinstance(kind, Stream):
         level, random = op.operands
         assert isinstance(level.type, Level)
-        generator = Generator(cell.result, level.type, kind, builder.static[random])
+        generator = Generator(sng_bit(op), level.type, kind, builder.static[random])
         make = generator.packed if builder.packed else generator.plain
         return lambda batch: make(builder.value(batch, level))
     if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):
@@ -227,6 +248,16 @@ def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, f
     if side == W:  # a weight that has no hardware has no stream that could flip
         flipped[~has_multiplier(op).reshape(-1)] = bits[~has_multiplier(op).reshape(-1)]
     return PlainStream(kind, flipped.reshape(1, *kind.shape, kind.length), signs)
+
+
+def _groups(builder: Builder, op: Operation, cell: GroupCell) -> Callable[[Batch], Any]:
+    count = group_counter(op, builder.packed)
+
+    def run(batch: Batch) -> np.ndarray:
+        x, w, *select = (builder.value(batch, v) for v in op.operands)
+        return count(x, w, select[0] if select else None)
+
+    return run
 
 
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
@@ -330,6 +361,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Race: _race,
     Arbiter: _arbiter,
     CountCell: _count,
+    GroupCell: _groups,
     MultiplyAdd: _multiply_add,
     Fsm: _fsm,
 }
