@@ -1,4 +1,4 @@
-"""`make bench`: the simulator's rates beside the raw kernel's, accuracies on all test images, compile time."""
+"""`make bench`: the simulator's rates beside the raw kernel's, how its time grows, compile time, accuracies on all test images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import accuracy, simulator_rate  # noqa: E402
+from benchmarks import accuracy, scaling, simulator_rate  # noqa: E402
 
 
 def compile_time() -> None:
@@ -28,8 +28,12 @@ def compile_time() -> None:
 
 def main() -> None:
     model = str(ROOT / "examples" / "mnist_mlp" / "mnist_mlp_tanh.onnx")
+    lenet = str(ROOT / "examples" / "lenet" / "lenet.onnx")
     print("== simulator rate, products of bits per second ==", flush=True)
-    simulator_rate.main([model])
+    simulator_rate.main([model, "--length", "16", "32", "64", "256"])
+    simulator_rate.main([lenet, "--length", "32", "64", "256", "--images", "1000", "--style", "accumulate"])
+    print("== how time grows ==", flush=True)
+    scaling.main(["--plot", str(ROOT / "build" / "scaling.png")])
     print("== compile time ==", flush=True)
     compile_time()
     print("== accuracy ==", flush=True)

@@ -29,7 +29,7 @@ from sccc.sweep_work import Compiled, Group, compile_point, prefix_groups, simul
 CONFIDENCE = 1.959963984540054
 """Standard deviations of a normal distribution that hold 95 %."""
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised when a point's file holds something else than before."""
 
 

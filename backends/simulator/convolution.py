@@ -25,8 +25,10 @@ class Convolution:
         parts = geometry.weights(index[0])
         signs = [None] * geometry.groups if w.signs is None else geometry.weights(w.signs[0])
         starts = np.broadcast_to(start, geometry.shape).reshape(geometry.groups, -1)
+        lanes = geometry.lanes()
+        nothing = int(np.prod(geometry.x_shape))
         self.groups = [
-            TapSums(plan, table, part, own, geometry, g, starts[g])
+            TapSums(plan, table, part, own, np.where(lanes[:, g] < 0, nothing, lanes[:, g]), nothing, starts[g])
             for g, (part, own) in enumerate(zip(parts, signs, strict=True))
         ]
 
@@ -45,7 +47,7 @@ class Convolution:
             if signs is not None:
                 negative = sides(signs[part], sign_table(table.length), size, scratch, (self.key, "xs"))
             for g, group in enumerate(self.groups):
-                group.run(own, negative, flat[part, g], scratch, (self.key, "sums", g))
+                group.run(own, negative, flat[part, g], scratch, (self.key, "sums"))
         return totals
 
 

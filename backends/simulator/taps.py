@@ -23,8 +23,7 @@ from sccc.backends.simulator.codegen import KERNEL, Code, load
 from sccc.backends.simulator.layouts import BitTable, Scratch, sign_table, up
 from sccc.backends.simulator.products import Plan, at_zero, reads
 from sccc.backends.simulator.render import to_words
-from sccc.expr import Expr
-from sccc.ops.geometry import Geometry
+from sccc.expr import Expr, fold_bits
 
 CHUNK = 16
 """Most words that one loop over the samples takes: so many population counts fit even a unit of 8 bits."""
@@ -65,40 +64,33 @@ class TapSums:
     """Window totals of one group of a convolution, or of any product of streams, with constant weights.
 
     The weights of the group are the entries index int [outputs, taps] of a table; signs: uint8 alike, or None.
+    lanes: int [positions, taps], the lane of x at each tap, and `nothing`, one beyond the last, where that is padding.
     start: int64 [outputs * positions], what the totals begin at.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        table: BitTable,
-        index: np.ndarray,
-        signs: np.ndarray | None,
-        geometry: Geometry,
-        group: int,
+        self, plan: Plan, table: BitTable, index: np.ndarray, signs: np.ndarray | None, lanes: np.ndarray, nothing: int,
         start: np.ndarray,
-    ) -> None:
-        self.plan, self.length = plan, table.length
-        self.units, self.unit = table.units.shape[1], table.units.dtype
-        words = geometry.taps * self.units
+    ) -> None:  # fmt: skip
+        self.plan, self.unit = plan, table.units.dtype
+        units, positions = table.units.shape[1], len(lanes)
+        words = index.shape[1] * units
         self.chunk = -(-words // -(-words // CHUNK))
         self.words = up(words, self.chunk)
-        self.w = self._padded(table.units[index])
         minus = np.zeros(index.shape, np.uint8) if signs is None else signs
-        self.ws = self._padded(sign_table(self.length).units[minus])
-        lanes = geometry.lanes()[:, group]
-        rows = np.where(lanes < 0, int(np.prod(geometry.x_shape)), lanes)[..., None] * self.units
-        self.index = np.full((len(lanes), self.words), int(np.prod(geometry.x_shape)) * self.units, dtype=np.int32)
-        self.index[:, :words] = (rows + np.arange(self.units)).reshape(len(lanes), -1)
+        self.w, self.ws = (self._padded(a) for a in (table.units[index], sign_table(table.length).units[minus]))
+        self.index = np.full((positions, self.words), nothing * units, dtype=np.int32)
+        self.index[:, :words] = (lanes[..., None] * units + np.arange(units)).reshape(positions, -1)
         self.kind = np.int32 if words * self.unit.itemsize * 8 < 1 << 31 else np.int64
         self.terms = [(plan.core, plan.scale)]
         if plan.form in ("data", "both"):
             self.terms.append((plan.product.bit, 1))
         elif plan.data_signs:
             self.terms.append((plan.product.neg, -1))
-        bits = table.unpack(index).astype(np.int64)
-        offset = self._offset(bits, minus.astype(np.int64)) + self._padding_of_lanes(bits, minus, lanes < 0)
-        self.offset = offset.reshape(-1) + start
+        padding = self.words * self.unit.itemsize * 8 - index.shape[1] * table.length
+        bits_of_padding = padding * sum(scale * at_zero(term) for term, scale in self.terms)
+        known = self._known(table, index, minus)[:, None] - self._beside(table, index, minus, lanes == nothing)
+        self.offset = known.reshape(-1) + start - bits_of_padding
 
     def _padded(self, words: np.ndarray) -> np.ndarray:
         """Units [outputs, taps, K] as [outputs, words]."""
@@ -107,22 +99,23 @@ class TapSums:
         made[:, : flat.shape[1]] = flat
         return made
 
-    def _offset(self, bits: np.ndarray, minus: np.ndarray) -> np.ndarray:
-        """What no sample changes, int64 [outputs, 1]: population counts of weights alone, and of padding bits."""
-        plan, product = self.plan, self.plan.product
-        padding = self.words * self.unit.itemsize * 8 - bits.shape[1] * self.length
-        known = np.zeros(len(bits), dtype=np.int64)
+    def _known(self, table: BitTable, index: np.ndarray, minus: np.ndarray) -> np.ndarray:
+        """What no sample changes, population counts of weights alone: int64 [outputs]."""
+        plan = self.plan
         if plan.form == "weight":
-            known = _bits(product.bit, {"w": bits, "ws": minus[..., None]}, bits.shape).sum(axis=(1, 2))
-        elif plan.form == "static" and not plan.data_signs:
-            known = -_bits(product.neg, {"ws": minus[..., None]}, bits.shape).sum(axis=(1, 2))
-        return (known - padding * sum(scale * at_zero(term) for term, scale in self.terms))[:, None]
+            return np.array([_ones(plan.product.bit, table, *w).sum() for w in zip(index, minus, strict=True)])
+        if plan.form == "static" and not plan.data_signs:
+            negative = np.asarray(plan.product.neg.evaluate({"ws": minus.astype(np.int64)})) & 1
+            return -table.length * np.broadcast_to(negative, index.shape).sum(axis=1, dtype=np.int64)
+        return np.zeros(len(index), dtype=np.int64)
 
-    def _padding_of_lanes(self, bits: np.ndarray, minus: np.ndarray, nothing: np.ndarray) -> np.ndarray:
-        """What lanes that are padding, taken as zero bits, add wrongly, with the sign turned: int64 [outputs, positions]."""
-        env: dict[str, np.ndarray | int] = {"x": 0, "xs": 0, "w": bits, "ws": minus.astype(np.int64)[..., None]}
-        bit, neg = (_bits(e, env, bits.shape) for e in (self.plan.product.bit, self.plan.product.neg))
-        return np.asarray(-(bit * (1 - 2 * neg)).sum(axis=2) @ nothing.T.astype(np.int64))
+    def _beside(self, table: BitTable, index: np.ndarray, minus: np.ndarray, beside: np.ndarray) -> np.ndarray:
+        """What taps on padding add although nothing is there, as zero bits would: int64 [outputs, positions]."""
+        bit, neg = (fold_bits(e, {"x": 0, "xs": 0}) for e in (self.plan.product.bit, self.plan.product.neg))
+        if bit.is_const(0) or not beside.any():
+            return np.zeros((len(index), len(beside)), dtype=np.int64)
+        rows = [_ones(bit, table, *w) - 2 * _ones(bit & neg, table, *w) for w in zip(index, minus, strict=True)]
+        return np.asarray(np.array(rows) @ beside.T.astype(np.int64))
 
     def run(self, x: np.ndarray, xs: np.ndarray, out: np.ndarray, scratch: Scratch, key: object) -> None:
         """Put totals into out int64 [samples, outputs * positions] of sides x and xs."""
@@ -138,9 +131,11 @@ class TapSums:
             layout_kernels.place_sides(sums.reshape(-1, x.shape[1]), scale, offset, number > 0, out)
 
 
-def _bits(expression: Expr, env: dict[str, np.ndarray | int], shape: tuple[int, ...]) -> np.ndarray:
-    """A bit expression on unpacked bits: int64 of `shape`."""
-    return np.broadcast_to(np.asarray(expression.evaluate(env)) & 1, shape).astype(np.int64)
+def _ones(expression: Expr, table: BitTable, index: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    """Ones over the window of an expression over the weights of one output, int64 [taps]."""
+    bits = table.unpack(index).astype(np.int64)
+    made = np.asarray(expression.evaluate({"w": bits, "ws": minus.astype(np.int64)[:, None]})) & 1
+    return np.asarray(np.broadcast_to(made, bits.shape).sum(axis=1, dtype=np.int64))
 
 
 def side_size(samples: int, unit: np.dtype) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from image_nets import NETWORKS, Builder, data, lenet_like
 
 import sccc
 from sccc import check
-from sccc.backends.simulator import simulate
+from sccc.backends.simulator import fused, simulate
 from sccc.diagnostics import SccError
 from sccc.ir import Module
 from sccc.verify import verify
@@ -32,7 +33,9 @@ WINDOWS = {
 }
 
 
-def conv(x: str, w: str, window: dict, kernel: tuple[int, int] = (3, 2), fixed: bool = False) -> Module:
+def conv(
+    x: str, w: str, window: dict, kernel: tuple[int, int] = (3, 2), fixed: bool = False, length: int = 9
+) -> Module:
     """One convolution of 4 x 5 x 4 levels with random weights, and its totals."""
     rng = np.random.default_rng(7)
     module = Module("net")
@@ -52,7 +55,7 @@ def conv(x: str, w: str, window: dict, kernel: tuple[int, int] = (3, 2), fixed: 
         for index, (value, name) in enumerate(((inputs, "xs"), (weights, "ws"))):
             source = module.append("sc.source", [], {"kind": "sobol", "index": index, "bits": bits, **layer}).result
             assert source is not None
-            streams.append(module.append("sc.sng", [value, source], {"length": 9, **layer}, result=name).result)
+            streams.append(module.append("sc.sng", [value, source], {"length": length, **layer}, result=name).result)
         count = module.append("sc.conv", streams, {**window, **layer}, result="c").result  # type: ignore[arg-type]
         assert count is not None
         total = module.append("sc.accumulate", [count], {"initial": initial, **layer}, result="t").result
@@ -86,6 +89,26 @@ def assert_same(module: Module, x: np.ndarray, rtl: bool = True) -> None:
 def test_convolutions_of_streams(x, w, window):
     module = conv(x, w, WINDOWS[window])
     assert_same(module, samples(module), rtl=window in ("pads and strides", "depthwise"))
+
+
+@pytest.mark.parametrize(
+    ("length", "number"), [(5, 70), (8, 600), (16, 300), (32, 3), (32, 140), (64, 70), (100, 3), (128, 9)]
+)
+@pytest.mark.parametrize(("x", "w"), [("signed", "signed"), ("bipolar", "bipolar"), ("unipolar", "bipolar")])
+def test_convolutions_of_every_width_of_unit_and_more_samples_than_stand_side_by_side(x, w, length, number):
+    module = conv(x, w, WINDOWS["pads and strides"], length=length)
+    data = samples(module, number)
+    runs = [simulate(module, data, kernels=kernels, batch=number).raw for kernels in ("numba", "numpy")]
+    assert np.array_equal(*runs)
+
+
+@pytest.mark.parametrize("fault", ["bit", "neg"])
+def test_a_wrong_kernel_is_noticed(monkeypatch, fault):
+    module = conv("unipolar", "signed", WINDOWS["pads and strides"])
+    data, right = samples(module), fused.product_of
+    wanted = simulate(module, data, kernels="numpy").raw
+    monkeypatch.setattr(fused, "product_of", lambda op: replace(right(op), **{fault: ~getattr(right(op), fault)}))
+    assert not np.array_equal(simulate(module, data).raw, wanted)
 
 
 @pytest.mark.parametrize("x", ["unipolar", "signed"])
