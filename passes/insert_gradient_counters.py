@@ -86,8 +86,8 @@ class InsertGradientCounters(Pass):
     def _resolved(self, chain: Chain) -> InsertGradientCounters:
         """With the values that 0 stands for."""
         convolves = any(op.name == "nn.conv_layer" for op in chain.steps)
-        chosen = {"value_bits": self.value_bits or VALUE_BITS[convolves]}
-        return replace(self, **chosen, relu_range=self.relu_range or RELU_RANGE[convolves])
+        bits, limit = self.value_bits or VALUE_BITS[convolves], self.relu_range or RELU_RANGE[convolves]
+        return replace(self, value_bits=bits, relu_range=limit)
 
     def _check(self, chain: Chain) -> None:
         if self.forward == "streams" and (odd := [op for op in chain.steps if op.name != "nn.layer"]):
