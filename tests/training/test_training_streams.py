@@ -133,7 +133,7 @@ FAULTS = {
     "a product that ignores the weight's sign": ("(xs[i] ^ ws[j*N+i])", "(xs[i] ^ xs[i])"),
     "weights compared with the inputs' source": (".random(w_random)", ".random(x_random)"),
     "an SNG that reads no counter": (".total(fc1_w_upper)", ".total({54{8'd9}})"),
-    "a window that is too short": ("t <= 63", "t <= 60"),
+    "a window that is too short": ("t <= 63", "t <= 40"),
     "a second layer that does not wait": ("t >= 64", "t >= 60"),
     "counters that learn too early": (".go(done)", ".go(start)"),
     "a level that keeps the wrong bits": (".SHIFT(4)", ".SHIFT(3)"),
