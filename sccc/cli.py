@@ -193,6 +193,8 @@ def _add_report(commands: Any) -> None:
         "--lengths", default="", metavar="8,16,32", help="stream lengths to compare (default: --length)"
     )
     parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
+    parser.add_argument("--html", metavar="FILE", help="write one page with everything; see docs/report.md")
+    parser.add_argument("--sweep", metavar="F.json", help="for --html: what `sccc sweep --json` wrote, to be shown too")
     _add_options(parser)
 
 

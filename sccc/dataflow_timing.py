@@ -7,6 +7,7 @@ always has the next levels at hand; `sccc check` holds the RTL to them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,10 @@ class _Network:
         self.entries += len(numbers)
         return self.entries - len(numbers)
 
+    def constants(self) -> bytes:
+        """The table, int64."""
+        return np.concatenate([*self.table, np.zeros(1, dtype=np.int64)]).tobytes()
+
     def node(self, kind: int, a: int, b: int, out: int, *more: int) -> None:
         self.nodes.append([kind, a, b, out, *more])
 
@@ -76,15 +81,13 @@ def timing(flow: Dataflow, samples: int = SAMPLES) -> Timing:
     for engine in flow.engines:
         _node(network, engine, [inputs[engine, k] for k in range(len(engine.inputs))], channels[engine.output], kernel)
     network.node(kernel.SINK, inputs[None, 0], -1, -1)
-    taken, start = _run(network, kernel)
-    ends = {}
-    for link, channel in channels.items():
-        times = taken[start[channel] : start[channel + 1]]
-        if len(times) and times.min() < 0:
+    found = _ends(samples, tuple(map(tuple, network.nodes)), tuple(network.beats), network.constants(), network.rows)
+    ends = {link: list(found[channel]) for link, channel in channels.items()}
+    for link, last in ends.items():
+        if -1 in last:
             raise InternalError(
-                f"the engines block one another: %{link.value.name} stops after {int((times >= 0).sum())}"
+                f"the engines block one another: %{link.value.name} stops after {last.index(-1)} samples"
             )
-        ends[link] = times[link.beats - 1 :: link.beats].tolist()
     return Timing([end + 1 for end in ends[flow.sink.link]], ends)
 
 
@@ -139,30 +142,40 @@ def _reading(network: _Network, engine: PoolEngine | ProductEngine) -> list[int]
     return [needed, lowest, done, *image, walk.fetches, walk.step_words]
 
 
-def _run(network: _Network, kernel: Any) -> tuple[np.ndarray, np.ndarray]:
-    """When all transfers happen, and where each channel's begin."""
-    beats = np.array(network.beats, dtype=np.int64)
-    start = np.concatenate([[0], np.cumsum(beats * network.samples)])
+@lru_cache(maxsize=8)
+def _ends(
+    samples: int, nodes: tuple[tuple[int, ...], ...], beats: tuple[int, ...], constants: bytes, rows: int
+) -> tuple[tuple[int, ...], ...]:
+    """For each channel the cycle of each sample's last transfer, -1 where it never happens.
+
+    The same network is asked for by the bill, by the netlist and by its testbench, and large ones take seconds.
+    """
+    from sccc import dataflow_kernel as kernel
+
+    start = np.concatenate([[0], np.cumsum(np.array(beats, dtype=np.int64) * samples)])
     offer, taken = np.full(start[-1], -1, dtype=np.int64), np.full(start[-1], -1, dtype=np.int64)
-    nodes = np.zeros((len(network.nodes), kernel.PARAMETERS), dtype=np.int64)
-    for number, parameters in enumerate(network.nodes):
-        nodes[number, : len(parameters)] = parameters
-    table = np.concatenate([*network.table, np.zeros(1, dtype=np.int64)])
-    rows_done = np.full(max(1, network.rows), -1, dtype=np.int64)
-    kernel.run(nodes, table, offer, taken, start, rows_done, _neighbours(network))
-    return taken, start
+    parameters = np.zeros((len(nodes), kernel.PARAMETERS), dtype=np.int64)
+    for number, values in enumerate(nodes):
+        parameters[number, : len(values)] = values
+    rows_done = np.full(max(1, rows), -1, dtype=np.int64)
+    table = np.frombuffer(constants, dtype=np.int64)
+    kernel.run(parameters, table, offer, taken, start, rows_done, _neighbours(nodes))
+    return tuple(
+        tuple(taken[first + size - 1 : last : size].tolist())
+        for first, last, size in zip(start[:-1], start[1:], beats, strict=True)
+    )
 
 
-def _neighbours(network: _Network) -> np.ndarray:
+def _neighbours(nodes: tuple[tuple[int, ...], ...]) -> np.ndarray:
     """For each node those that it shares a channel with, then -1: int64 [nodes, most neighbours]."""
     users: dict[int, list[int]] = {}
-    for number, node in enumerate(network.nodes):
+    for number, node in enumerate(nodes):
         for channel in node[1:4]:
             if channel >= 0:
                 users.setdefault(channel, []).append(number)
     beside = [
         sorted({n for channel in node[1:4] if channel >= 0 for n in users[channel]} - {number})
-        for number, node in enumerate(network.nodes)
+        for number, node in enumerate(nodes)
     ]
     table = np.full((len(beside), max(map(len, beside), default=0) or 1), -1, dtype=np.int64)
     for number, others in enumerate(beside):

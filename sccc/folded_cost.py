@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sccc.cost import Cost, lane_bits
+from sccc.cost import Cost
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import timing
 from sccc.engines import AddEngine, Engine, PoolEngine, ProductEngine, constant_of
 from sccc.gates import COMPARE, FULL_ADDER, HALF_ADDER, adder_gates
 from sccc.ir import Module
 from sccc.ops.fixed import number_range
-from sccc.types import Level, Stream, Total
+from sccc.types import Level, Stream, Total, lane_width
 
 CONTROL = Cost(gates=150, flipflops=40)
 """Counters of an engine's position, taps and blocks, and the handshakes of its links."""
@@ -80,9 +80,9 @@ def _product_cost(engine: ProductEngine) -> Cost:
     f, x = engine.folding, engine.inputs[0].value.type
     w, totals = constant_of(engine.op).type, engine.totals.type if engine.totals else None
     assert isinstance(x, Level) and isinstance(w, Level) and isinstance(totals, Total)
-    width = lane_bits(totals)
+    width = lane_width(totals)
     # Levels are held twice: those that are multiplied, and those of the next step on their way.
-    held = Cost(flipflops=2 * f.slots * lane_bits(x) + f.results * width)
+    held = Cost(flipflops=2 * f.slots * lane_width(x) + f.results * width)
     if isinstance(engine.op.operands[0].type, Stream):
         comparators = COMPARE * (f.slots * x.bits + f.multipliers * w.bits)
         products = f.multipliers * (2 + FULL_ADDER)
@@ -99,7 +99,7 @@ def _tail_cost(engine: Engine, width: int) -> Cost:
 
 
 def _other_cost(engine: Engine) -> Cost:
-    width = lane_bits(engine.output.value.type)
+    width = lane_width(engine.output.value.type)
     lanes = engine.output.beat
     if isinstance(engine, PoolEngine | AddEngine):
         return Cost(gates=lanes * 2 * adder_gates(width), flipflops=lanes * width) + _tail_cost(engine, width)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 PRODUCTS, MAXIMUM, MEAN = range(3)
 IDENTITY, TANH, SIGMOID, RELU = range(4)
@@ -18,7 +19,7 @@ LAYOUT = ("kind", "m", "n", "p", "parameters", "inputs", "out", "function", "lan
 where `lanes` lists what its windows see (-1: nothing is listed); where its operand of `size` numbers lies."""
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _products(row: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> None:
     _, m, n, p, start, inputs, out, function, first, _, _ = row
     if first >= 0:
@@ -41,7 +42,7 @@ def _products(row: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, values
             values[out + j * p + k] = total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _pool(row: np.ndarray, lanes: np.ndarray, values: np.ndarray) -> None:
     kind, m, n, _, _, _, out, _, first, _, _ = row
     for j in range(m):
@@ -53,7 +54,7 @@ def _pool(row: np.ndarray, lanes: np.ndarray, values: np.ndarray) -> None:
         values[out + j] = best if kind == MAXIMUM else total / np.float32(n)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _forward(x: np.ndarray, layout: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> None:
     """Inputs and results of all steps into `values`."""
     for i in range(len(x)):
@@ -65,7 +66,7 @@ def _forward(x: np.ndarray, layout: np.ndarray, lanes: np.ndarray, parameters: n
             _pool(layout[step], lanes, values)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _slope(function: int, a: Any) -> Any:
     """The derivative of an activation, from its output."""
     if function == TANH:
@@ -75,7 +76,7 @@ def _slope(function: int, a: Any) -> Any:
     return np.float32(1.0 if function == IDENTITY or a > 0 else 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _loss(label: int, row: np.ndarray, values: np.ndarray, errors: np.ndarray, loss: int) -> None:
     """The last step's errors, in front of its activation."""
     m, out, function = row[1], row[6], row[7]
@@ -91,7 +92,7 @@ def _loss(label: int, row: np.ndarray, values: np.ndarray, errors: np.ndarray, l
         error[j] = (scores[j] - target) * _slope(function, scores[j])
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _products_back(row: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, errors: np.ndarray) -> None:
     """The errors of a step's operand, from those in front of its activation."""
     _, m, n, p, start, inputs, out, _, first, before, size = row
@@ -110,7 +111,7 @@ def _products_back(row: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, e
             errors[lanes[first + i]] += errors[inputs + i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pool_back(row: np.ndarray, lanes: np.ndarray, values: np.ndarray, errors: np.ndarray) -> None:
     """The errors of a pooling's operand: to the first of the largest, or to all alike."""
     kind, m, n, _, _, _, out, _, first, before, size = row
@@ -125,7 +126,7 @@ def _pool_back(row: np.ndarray, lanes: np.ndarray, values: np.ndarray, errors: n
                 break
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _row_gradient(row: np.ndarray, j: int, values: np.ndarray, errors: np.ndarray, gradient: np.ndarray) -> Any:
     """The gradient of output j's weights, summed over positions, into `gradient`; that of its bias."""
     _, _, n, p, _, inputs, out, _, _, _, _ = row
@@ -141,7 +142,7 @@ def _row_gradient(row: np.ndarray, j: int, values: np.ndarray, errors: np.ndarra
     return bias
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _descend(
     row: np.ndarray, parameters: np.ndarray, velocity: np.ndarray, values: np.ndarray, errors: np.ndarray,
     gradient: np.ndarray, rate: Any, beta: Any,
@@ -166,7 +167,7 @@ def _descend(
             parameters[b] -= rate * bias
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def train(
     order: np.ndarray, x: np.ndarray, y: np.ndarray, layout: np.ndarray, lanes: np.ndarray, parameters: np.ndarray,
     velocity: np.ndarray, values: np.ndarray, errors: np.ndarray, gradient: np.ndarray, rate: Any, beta: Any, loss: int,
@@ -193,7 +194,7 @@ def train(
             _descend(row, parameters, velocity, values, errors, gradient, rate, beta)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def classes(
     x: np.ndarray, layout: np.ndarray, lanes: np.ndarray, parameters: np.ndarray, values: np.ndarray
 ) -> np.ndarray:

@@ -13,7 +13,7 @@ from sccc.ops import REGISTRY
 
 WINDOW = """\
 // Window controller: from the cycle after `go`, `running` is high for LENGTH cycles and `t` counts them;
-// `done` is high in the one cycle after that. Another `go` may come in that cycle.
+// `done` is high in the one cycle after that. Another `go` may come in that cycle. `stop` ends the window early.
 module sccc_window #(
   parameter LENGTH = 64,
   parameter T_BITS = 6
@@ -21,12 +21,13 @@ module sccc_window #(
   input  wire              clk,
   input  wire              rst,
   input  wire              go,
+  input  wire              stop,
   output reg               running,
   output reg  [T_BITS-1:0] t,
   output reg               done
 );
   localparam [T_BITS-1:0] LAST = LENGTH - 1;
-  wire last = running && (t == LAST);
+  wire last = running && (stop || t == LAST);
   always @(posedge clk) begin
     if (rst) begin
       running <= 1'b0;
@@ -143,6 +144,34 @@ module {name} #(
   reg [LANES-1:0] all;
   always @* begin
     for (i = 0; i < LANES; i = i + 1) all[i] = {compare};
+    bits = all;
+  end
+endmodule
+"""
+
+WBG = """\
+// Weighted binary generators: a lane's bit is that of its level at the place of the random number's most significant one.
+// Level 2**BITS gives ones throughout.
+module sccc_wbg #(
+  parameter LANES = 1,
+  parameter BITS  = 8
+) (
+  input  wire [LANES*(BITS+1)-1:0] level,
+  input  wire [BITS-1:0]           random,
+  output reg  [LANES-1:0]          bits
+);
+  integer i, k;
+  reg [BITS:0] weights;
+  reg above;
+  reg [LANES-1:0] all;
+  always @* begin
+    weights = {1'b1, {BITS{1'b0}}};
+    above = 1'b0;
+    for (k = BITS - 1; k >= 0; k = k - 1) begin
+      weights[k] = random[k] & ~above;
+      above = above | random[k];
+    end
+    for (i = 0; i < LANES; i = i + 1) all[i] = |(level[i*(BITS+1) +: BITS+1] & weights);
     bits = all;
   end
 endmodule
@@ -325,6 +354,11 @@ def sng(*, shared: bool) -> tuple[str, str]:
         width="BITS" if shared else "LANES*BITS",
     )
     return name, text
+
+
+def wbg() -> tuple[str, str]:
+    """The module of weighted binary generators, and its name: the op's expression, decided by the one bit that counts."""
+    return "sccc_wbg", WBG
 
 
 def constant_streams() -> str:

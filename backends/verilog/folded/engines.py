@@ -12,8 +12,8 @@ import numpy as np
 
 from sccc.backends.verilog import cell_modules
 from sccc.backends.verilog import library as base
-from sccc.backends.verilog.folded import library, memories
-from sccc.backends.verilog.layer import parameter_width, sign_magnitude
+from sccc.backends.verilog.buses import parameter_width, sign_magnitude
+from sccc.backends.verilog.folded import datapath, links, memories, storage
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed, sized
 from sccc.cells import Comb, Memory
@@ -69,7 +69,7 @@ class EngineText:
         size = words.shape[1] * width
         file = self.memory(what, memories.hex_text(memories.bits_of(words, width).reshape(len(words), -1)))
         name = self.wire(what, size)
-        module = self.use("sccc_lane_constants", library.CONSTANTS)
+        module = self.use("sccc_lane_constants", storage.CONSTANTS)
         parameters = {"W": size, "DEPTH": len(words), "FILE": file}
         self.clocked(module, f"{what}_memory", parameters, {"next": advance, "word": name})
         return name
@@ -135,7 +135,7 @@ def line_buffer(text: EngineText, buffer: LineBuffer, walk: Walk, kind: Level) -
         text.wire(name)
     stream = {f"in_{k}": f"in_{k}" for k in ("data", "valid", "ready")}
     ports = {k: k for k in ("word", "live", "slot", "arrived", "step", "taken")}
-    text.clocked(text.use("sccc_line_buffer", library.LINE_BUFFER), "buffer", parameters, stream | ports)
+    text.clocked(text.use("sccc_line_buffer", storage.LINE_BUFFER), "buffer", parameters, stream | ports)
     return slot
 
 
@@ -151,7 +151,7 @@ def tail(text: EngineText) -> None:
         signal = out
     ports = {"in_data": signal, "in_valid": "total_valid", "in_ready": "total_ready"}
     ports |= {f"out_{k}": f"out_{k}" for k in ("data", "valid", "ready")}
-    text.clocked(text.use("sccc_stage", library.STAGE), "stage", {"W": link_width(engine.output)}, ports)
+    text.clocked(text.use("sccc_stage", links.STAGE), "stage", {"W": link_width(engine.output)}, ports)
 
 
 def _tail_op(text: EngineText, op: Operation, signal: str, out: str, beat: int) -> None:
@@ -238,7 +238,7 @@ def pool_engine(text: EngineText, engine: PoolEngine) -> None:
     text.wire("result", beat * wide)
     ports = {k: k for k in ("live", "slot", "arrived", "number", "folded", "folded_so_far", "result")}
     parameters = {"W": beat * wide, "SLOT": slot}
-    text.clocked(text.use("sccc_fold_register", library.FOLD_REGISTER), "register", parameters, ports)
+    text.clocked(text.use("sccc_fold_register", datapath.FOLD_REGISTER), "register", parameters, ports)
     if isinstance(op.result.type, Total):
         lanes = ", ".join(f"result[{i * wide} +: {out}]" for i in reversed(range(beat)))
         text.assign("total", beat * out, f"{{{lanes}}}")
@@ -268,7 +268,7 @@ def add_engine(text: EngineText, engine: AddEngine) -> None:
             "out_ready": "total_valid && total_ready",
         }
         parameters = {"W": link_width(link), "DEPTH": depth}
-        text.clocked(text.use("sccc_fifo", library.FIFO), f"{prefix}_waiting", parameters, ports)
+        text.clocked(text.use("sccc_fifo", links.FIFO), f"{prefix}_waiting", parameters, ports)
         numbers(text, f"{prefix}_level", kind, beat, f"{prefix}_number", wide)
     text.wire("total", beat * level_bits(op.result.type))
     text.assign("total_valid", 1, "a_there && b_there")
@@ -295,5 +295,5 @@ def layout_engine(text: EngineText, engine: LayoutEngine) -> None:
     if len(prefixes) == 1:
         ports |= {"b_data": f"{link_width(engine.output)}'d0", "b_valid": "1'b0", "b_ready": ""}
     ports |= {f"out_{k}": f"out_{k}" for k in ("data", "valid", "ready")}
-    module = text.use("sccc_layout", library.LAYOUT)
+    module = text.use("sccc_layout", storage.LAYOUT)
     text.clocked(module, "layout", {**parameters, "E": entry, "NOTHING": nothing, "FILE": file}, ports)

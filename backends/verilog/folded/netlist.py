@@ -9,12 +9,11 @@ import numpy as np
 from sccc import __version__
 from sccc.backends.verilog import library as base
 from sccc.backends.verilog.folded import engines as parts
-from sccc.backends.verilog.folded import library
+from sccc.backends.verilog.folded import links
 from sccc.backends.verilog.folded.engines import EngineText, input_prefixes, link_width
 from sccc.backends.verilog.folded.product import product_engine
 from sccc.backends.verilog.images import concatenation, lane
 from sccc.backends.verilog.interface import Netlist, input_tables, level_of, port_bus
-from sccc.backends.verilog.layer import lane_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import Timing, timing
@@ -22,7 +21,7 @@ from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, Prod
 from sccc.ir import Module, Operation, Value
 from sccc.ops.source import largest_of
 from sccc.schedule import Schedule
-from sccc.types import Level
+from sccc.types import Level, lane_width
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ class _Top:
             lines += self._link(link)
         name = self.links[flow.source]
         lines += [
-            f"\n  {self.use('sccc_gate', library.GATE)} #(.BEATS({flow.source.beats})) gate (",
+            f"\n  {self.use('sccc_gate', links.GATE)} #(.BEATS({flow.source.beats})) gate (",
             "    .clk(clk), .rst(rst), .start(start), .ready(ready),",
             f"    .in_valid({x}_valid), .in_ready({x}_ready), .out_valid({name}_valid), .out_ready({name}_ready)",
             "  );",
@@ -194,7 +193,7 @@ class _Top:
             count = len(readers)
             lines += [f"  wire [{count - 1}:0] {name}_valid_to;", f"  wire [{count - 1}:0] {name}_ready_from;"]
             lines += [
-                f"  {self.use('sccc_fork', library.FORK)} #(.READERS({count})) {name}_fork (",
+                f"  {self.use('sccc_fork', links.FORK)} #(.READERS({count})) {name}_fork (",
                 f"    .clk(clk), .rst(rst), .in_valid({name}_valid), .in_ready({name}_ready),",
                 f"    .out_valid({name}_valid_to), .out_ready({name}_ready_from)",
                 "  );",
@@ -226,7 +225,7 @@ class _Top:
         link, kind = view.link, view.link.value.type
         valid, ready = self.taken((None, 0), link)
         width, lanes = level_bits(kind), kind.lanes
-        module = self.use("sccc_collect", library.COLLECT)
+        module = self.use("sccc_collect", links.COLLECT)
         lines = [f"\n  wire [{lanes * width - 1}:0] collected;"]
         lines += [
             f"  {module} #(.W({link_width(link)}), .BEATS({link.beats})) result (",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sccc.backends.verilog import library as base
-from sccc.backends.verilog.folded import cells, library, memories
+from sccc.backends.verilog.folded import cells, datapath, memories, storage
 from sccc.backends.verilog.folded.engines import (
     EngineText,
     is_signed,
@@ -51,11 +51,11 @@ def _taps(text: EngineText, engine: ProductEngine, x: Level, slot: int, masked: 
     held = text.wire("taps" if f.groups == 1 else "taps_of_channels", f.slots * (lw + masked))
     ports = {"word": "live_word", "slot": "slot", "arrived": "arrived", "taken": "taken", "held": held}
     ports = {"clk": "clk", **ports}
-    text.instance(text.use("sccc_taps", library.TAPS), "levels_held", parameters, ports)
+    text.instance(text.use("sccc_taps", datapath.TAPS), "levels_held", parameters, ports)
     if f.groups > 1:
         text.wire("taps", f.slots * (lw + masked))
         parameters = {"W": lw + masked, "TAPS": f.taps, "GROUPS": f.groups}
-        text.instance(text.use("sccc_regroup", library.REGROUP), "by_group", parameters, {"in": held, "out": "taps"})
+        text.instance(text.use("sccc_regroup", datapath.REGROUP), "by_group", parameters, {"in": held, "out": "taps"})
 
 
 def _control(text: EngineText, engine: ProductEngine) -> int:
@@ -69,7 +69,7 @@ def _control(text: EngineText, engine: ProductEngine) -> int:
     text.wire("t", time_bits)
     parameters = {"LENGTH": f.length, "T_BITS": time_bits, "STEPS": f.tap_blocks, "USES": f.uses}
     ports = {k: k for k in ("step", "taken", "go", "first", "running", "t", "finish", "room")}
-    text.clocked(text.use("sccc_fold_control", library.CONTROL), "control", parameters, ports)
+    text.clocked(text.use("sccc_fold_control", datapath.CONTROL), "control", parameters, ports)
     return time_bits
 
 
@@ -85,7 +85,7 @@ def _weights(text: EngineText, words: int, width: int, content: str) -> None:
     text.wire("weights", width)
     parameters = {"W": width, "DEPTH": words, "FILE": file}
     text.clocked(
-        text.use("sccc_weights", library.WEIGHTS), "weight_memory", parameters, {"go": "go", "word": "weights"}
+        text.use("sccc_weights", storage.WEIGHTS), "weight_memory", parameters, {"go": "go", "word": "weights"}
     )
 
 
@@ -101,7 +101,7 @@ def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, ti
         _source(text, name, value, time_bits)
     planes = level_bits(x) + masked
     text.wire("planes", f.slots * planes)
-    module = text.use("sccc_bit_planes", library.BIT_PLANES)
+    module = text.use("sccc_bit_planes", datapath.BIT_PLANES)
     text.instance(module, "by_bit", {"LANES": f.slots, "W": planes}, {"lanes": "taps", "planes": "planes"})
     text.wire("x", f.slots)
     text.wire("w", lanes)
@@ -168,7 +168,7 @@ def _numbers(text: EngineText, engine: ProductEngine, x: Level) -> int:
         "CW": width,
     }
     ports = {"x": "x_number", "w": "weights", "count": "count"}
-    text.instance(text.use("sccc_multiply", library.MULTIPLY), "multipliers", parameters, ports)
+    text.instance(text.use("sccc_multiply", datapath.MULTIPLY), "multipliers", parameters, ports)
     return width
 
 
@@ -198,4 +198,4 @@ def _totals(text: EngineText, engine: ProductEngine, width: int, count_bits: int
     }
     ports = {"finish": "finish", "totals": "following", "room": "room"}
     ports |= {"out_data": "total", "out_valid": "total_valid", "out_ready": "total_ready"}
-    text.clocked(text.use("sccc_results", library.RESULTS), "results", parameters, ports)
+    text.clocked(text.use("sccc_results", datapath.RESULTS), "results", parameters, ports)
