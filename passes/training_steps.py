@@ -23,9 +23,6 @@ SUM_RANGE = 4
 SCORE_BITS, SCORE_RANGE = 8, 32
 """Fractional bits and range of the scores that softmax reads."""
 
-RELU_RANGE = 4.0
-"""Outputs of ReLU saturate here."""
-
 MEAN_BITS = 12
 """Fractional bits of one over a pooling window's taps, where these are no power of two."""
 
@@ -86,12 +83,12 @@ class Products:
         return b.limited(exact, f"{self.name}_delta")
 
     def slope(self, b: Builder) -> Value | None:
-        """The activation's derivative, from its output: 1 - a**2, a (1 - a), or a > 0; None for 1."""
+        """The activation's derivative, from its output: 1 - a**2, a (1 - a), or 1 where ReLU is not 0 or saturated; None for 1."""
         out, name, bits = self.out, f"{self.name}_slope", fixed_type(self.out).bits
         if self.function == "identity":
             return None
         if self.function == "relu":
-            return b.add("positive", [out], name)
+            return b.add("between", [out], name, above=0, below=fixed_type(out).hi)
         if self.function == "sigmoid":
             rest = b.add("subtract", [b.constant("one", 1 << bits, bits), out], f"{name}_rest")
             return b.add("multiply", [out, rest], name)
@@ -203,7 +200,7 @@ def _activation(b: Builder, function: str, sums: Value, name: str, last: bool) -
         limit = SCORE_RANGE << SCORE_BITS
         return b.rounded(sums, SCORE_BITS, f"{name}_score", -limit, limit - 1)
     if function == "relu":
-        return b.rounded(sums, top - int(np.log2(RELU_RANGE)), f"{name}_out", 0, 1 << top)
+        return b.rounded(sums, top - b.options.relu_range.bit_length() + 1, f"{name}_out", 0, 1 << top)
     curve: Callable[[np.ndarray], np.ndarray] = np.tanh
     limit = SUM_RANGE
     if function == "sigmoid":

@@ -57,6 +57,8 @@ class TrainingOptions:
     decay_bits: int = 3
     momentum_bits: int = 4
     gradient_range: int = 1
+    relu_range: int = 0
+    value_bits: int = 0
     forward: str = "fixed"
     length: int = 256
     from_scratch: bool = False
@@ -80,6 +82,8 @@ class TrainingOptions:
             decay_bits=self.decay_bits,
             momentum_bits=self.momentum_bits,
             gradient_range=self.gradient_range,
+            relu_range=self.relu_range,
+            value_bits=self.value_bits,
             forward=self.forward,
             length=self.length,
             random_seed=self.seed,

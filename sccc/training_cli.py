@@ -38,6 +38,8 @@ def run_train(args: argparse.Namespace) -> int:
             decay_bits=args.decay_bits,
             momentum_bits=args.momentum_bits,
             gradient_range=args.gradient_range,
+            relu_range=args.relu_range,
+            value_bits=args.value_bits,
             forward=args.forward,
             length=args.length,
             from_scratch=args.from_scratch,

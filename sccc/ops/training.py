@@ -24,6 +24,7 @@ from sccc.ops.training_types import (
     LO_ATTR,
     STATE_MASK,
     infer_backward,
+    infer_between,
     infer_constant,
     infer_dense,
     infer_error,
@@ -34,7 +35,6 @@ from sccc.ops.training_types import (
     infer_maximum,
     infer_multiply,
     infer_output,
-    infer_positive,
     infer_quantize,
     infer_residual,
     infer_round,
@@ -236,12 +236,15 @@ REGISTRY.add(
         cell=Comb(A - B),
     ),
     Op(
-        "train.positive",
-        "1 where x > 0, else 0: the slope of ReLU.",
+        "train.between",
+        "1 where x lies between two integers, else 0: the slope of a ReLU that saturates.",
         ("x",),
-        lambda op, x: (x > 0).astype(np.float64),
-        infer_positive,
-        cell=Comb(X > 0),
+        lambda op, x: (
+            (x * 2.0 ** _bits_of(op, 0) > op.attributes["above"]) & (x * 2.0 ** _bits_of(op, 0) < op.attributes["below"])
+        ).astype(np.float64),
+        infer_between,
+        {"above": Attr("int", "0 up to here"), "below": Attr("int", "0 from here on")},
+        cell=Comb((Var("above") < X) & (Var("below") > X)),
     ),
     Op(
         "train.sum",

@@ -194,7 +194,7 @@ def infer_subtract(op: Operation) -> Type:
     return fixed(op, _joint_shape(op, a, b), *_comb_range(op), _same_bits(op, a, b))
 
 
-def infer_positive(op: Operation) -> Type:
+def infer_between(op: Operation) -> Type:
     return fixed(op, expect(op, 0, Fixed).shape, 0, 1, 0)
 
 

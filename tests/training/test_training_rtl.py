@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import run
 
+import numpy as np
 import pytest
+from training_nets import small_cnn
 
 from sccc.backends.verilog.training import TrainingNetlist, emit_training
 from sccc.data import Data
 from sccc.ir import Module
+from sccc.passes import PassContext, run_passes
+from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.training_check import check_training
 
 Learning = Callable[..., Module]
@@ -80,3 +84,35 @@ def test_the_array_has_any_size(tmp_path: Path) -> None:
         done = run(["yosys", "-p", script.format(top)], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
         assert "15" in done.stdout[done.stdout.rindex("=== design hierarchy") :]
+
+
+CNN_FAULTS = {
+    "a patch of the wrong lane": ("padded[index[i*IW +: IW]*W +: W]", "padded[(index[i*IW +: IW] ^ 1)*W +: W]"),
+    "padding that is not zero": ("{{W{1'b0}}, x}", "{{W{1'b1}}, x}"),
+    "errors that are not added where patches overlap": ("$signed(all[index[i*IW +: IW]*R_W +: R_W]) + term", "term"),
+    "the last of the largest instead of the first": ("if (candidate > best)", "if (candidate >= best)"),
+    "a gradient of one position": ("factor = $signed(delta[(m*P + p)*DELTA_W", "factor = $signed(delta[(m*P)*DELTA_W"),
+    "an error routed to another tap": ("(lane_v == index_v)", "((lane_v ^ 1) == index_v)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pool", ["nn.max_pool", "nn.avg_pool"])
+def test_a_convolutional_network_too(pool: str) -> None:
+    module, x, y = cnn_samples(pool)
+    result = check_training(module, x, y)
+    assert result.mismatches == 0 and result.compared > len(x) * 1000
+
+
+@pytest.mark.parametrize("fault", CNN_FAULTS)
+def test_planted_faults_of_a_convolutional_network_are_found(fault: str) -> None:
+    module, x, y = cnn_samples("nn.max_pool")
+    netlist, (right, wrong) = emit_training(module), CNN_FAULTS[fault]
+    assert right in netlist.text
+    assert check_training(module, x, y, replace(netlist, text=netlist.text.replace(right, wrong))).mismatches > 0
+
+
+def cnn_samples(pool: str) -> tuple[Module, np.ndarray, np.ndarray]:
+    """A small network that learns with momentum, and images, some of whose pixels are equal."""
+    random = np.random.default_rng(2)
+    module = run_passes(small_cnn("relu", pool), [InsertGradientCounters(rule="gdm")], PassContext())
+    return module, np.round(random.uniform(-1, 1, (16, 1, 6, 6))), random.integers(0, 4, 16)
