@@ -205,13 +205,10 @@ def integer_op(text: EngineText, op: Operation, operands: Mapping[str, str], wid
             parameters[name.upper()] = f"{{{beat}{{{sized(int(value.reshape(-1)[0]), wide)}}}}}"
     connections = dict(operands)
     for name, table in ports.items():
-        narrow = parameter_width({name: table})
-        word = text.constants(name, table, narrow, "total_valid && total_ready")
-        lanes = [
-            f"{{{wide - narrow}{{{word}[{i * narrow + narrow - 1}]}}}}, {word}[{i * narrow} +: {narrow}]"
-            for i in range(beat)
-        ]
-        connections[f"{name}_all"] = f"{{{', '.join(reversed(lanes))}}}"
+        parameters[f"{name.upper()}_W"] = parameter_width({name: table})
+        connections[f"{name}_all"] = text.constants(
+            name, table, parameter_width({name: table}), "total_valid && total_ready"
+        )
     text.instance(module, f"{out}_lanes", parameters, {**connections, "result": out})
 
 
