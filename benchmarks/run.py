@@ -1,4 +1,4 @@
-"""`make bench`: the simulator's rates beside the raw kernel's, accuracies on all test images, compile time."""
+"""`make bench`: the simulator's rates beside the raw kernel's, accuracies on all test images, compile time, folded networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import accuracy, simulator_rate  # noqa: E402
+from benchmarks import accuracy, cifar10, simulator_rate  # noqa: E402
 
 
 def compile_time() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
     compile_time()
     print("== accuracy ==", flush=True)
     accuracy.main([])
+    print("== convolutional networks, folded ==", flush=True)
+    cifar10.main([])
 
 
 if __name__ == "__main__":
