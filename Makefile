@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv tools eda demo test lint bench clean
+.PHONY: help venv tools eda demo test lint bench docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,6 +26,7 @@ help:
 	echo 'make test    all tests, RTL included (installs Icarus, Verilator, Yosys and OpenSTA with apt-get if they are missing)'
 	echo 'make lint    ruff and mypy'
 	echo 'make bench   the benchmarks'
+	echo 'make docs    the documentation, to build/site'
 	echo 'make clean   remove build/ and caches, but not .venv'
 
 venv: .venv/.stamp
@@ -89,6 +90,10 @@ lint: venv
 
 bench: venv
 	$(BIN)/python benchmarks/run.py
+
+# Its timing diagrams are runs in Icarus.
+docs: venv tools
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

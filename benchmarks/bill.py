@@ -63,6 +63,10 @@ def design(result: dict[str, Any]) -> Design:
     return Design(result["name"], float(right.mean()), *numbers, *times, right)
 
 
+def _adder(args: argparse.Namespace) -> str:
+    return "" if args.adder == "apc" else f"{args.adder} {args.adder_inputs}, "
+
+
 def line(result: dict[str, Any]) -> list[Any]:
     each = design(result)
     energy = [result["energy_pj_per_inference"] / 1000, each.time or 0.0, (each.throughput_per_area or 0.0) / 1000]
@@ -77,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=2000, help="samples for the accuracy")
     parser.add_argument("--lengths", default="8,32,4,16")
     parser.add_argument("--widths", default="3,4")
+    parser.add_argument("--adder", default="apc", choices=("apc", "or", "mux"))
+    parser.add_argument("--adder-inputs", type=int, default=4)
     parser.add_argument("--savings", default="all,none", help=f"of: {', '.join(SAVINGS)}")
     parser.add_argument(
         "--glitches", action="store_true", help="count every change of a net, as sccc report --glitches"
@@ -86,8 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     streams: dict[str, list[dict[str, Any]]] = {}
     for length in filter(None, args.lengths.split(",")):
         for kind in args.savings.split(","):
-            name = f"streams N = {length}, savings {kind}"
-            result = measured(args, name, {"length": int(length)}, SAVINGS[kind])
+            name = f"streams N = {length}, {_adder(args)}savings {kind}"
+            options = {"length": int(length), "adder": args.adder, "adder_inputs": args.adder_inputs}
+            result = measured(args, name, options, SAVINGS[kind])
             streams.setdefault(kind, []).append(result)
     fixed = [
         measured(args, f"fixed {width} bits", {"style": "fixed", "bits": int(width)}, ALL_SAVINGS)

@@ -18,8 +18,9 @@ import sccc
 from sccc.accuracy import predictions
 from sccc.backends.simulator import simulate
 from sccc.data import Data, load_calibration, load_data
-from sccc.error_model import ideal_levels, layer_error, signal_deviation
+from sccc.error_model import layer_error
 from sccc.ir import Module, Operation
+from sccc.judged_layer import ideal_levels, signal_deviation
 from sccc.passes import DEFAULT_PIPELINE
 from sccc.passes.plans import Plan, reversed_masks, spread_masks
 from sccc.report import console, table

@@ -14,11 +14,12 @@ from sccc.passes import (
     map_activations,
     quantize,
     share_sngs,
+    shorten_streams,
 )
 from sccc.passes.manager import PASSES, Pass, PassContext, parse_pipeline, run_passes
 
 DEFAULT_PIPELINE = (
-    "absorb-quantizers,fold-constants,fuse-layers,quantize,choose-encoding,"
+    "absorb-quantizers,fold-constants,fuse-layers,shorten-streams,quantize,choose-encoding,"
     "lower,share-sngs,map-activations,correct-bias,fold-layers"
 )
 
@@ -42,4 +43,5 @@ __all__ = [
     "quantize",
     "run_passes",
     "share_sngs",
+    "shorten_streams",
 ]

@@ -38,7 +38,7 @@ class ChooseEncoding(Pass):
         forms = Forms(module)
         for op in module.ops_named(*LAYERS):
             assert op.result is not None
-            options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
+            options = context.layer_options(op)
             options = replace(options, style=self.style) if self.style else options
             if op.name == "nn.add_layer":
                 _decide_addition(op, options, forms, problems)
@@ -73,6 +73,24 @@ class ChooseEncoding(Pass):
         if a["style"] == "streaming" and a["function"] == "relu":
             _align_relu_scale(op, forms)
         _check_streamed(op, encoding, problems)
+        _choose_adder(op, options, problems)
+
+
+def _choose_adder(op: Operation, options: Options, problems: Collector) -> None:
+    a: dict[str, Any] = op.attributes
+    if options.adder == "apc" or a["style"] == "fixed":
+        return
+    a["adder"], a["adder_inputs"] = options.adder, options.adder_inputs
+    refusals = {
+        "are for dense layers": op.name != "nn.layer",
+        "are for the accumulate style": a["style"] != "accumulate",
+        "want signed weights": options.adder == "or" and a["w_encoding"] == "bipolar",
+        f"of {options.adder_inputs} inputs are none: a MUX has a power of two": options.adder == "mux"
+        and options.adder_inputs & (options.adder_inputs - 1) != 0,
+    }
+    for reason, holds in refusals.items():
+        if holds:
+            problems.add(f"{options.adder.upper()} adders {reason}", op.place(), "give this layer adder = 'apc'")
 
 
 EXTRA_BITS = 3

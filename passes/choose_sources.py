@@ -1,52 +1,28 @@
 """Search for the cheapest random sources within an error budget, and for the fewest: colouring of the interference graph.
 
-Candidates are counters (the ramp and the Sobol dimensions; one counter per layer feeds them, so that each costs only its XOR gates)
-and LFSRs (seeds and polynomials). Pairs are screened by `joint.pair_error` and legality, what is left is judged by the error model
-on calibration data. Costs are those of `sccc.cost`: gates and flip-flops of sources, comparators of distinct constant streams
-(masks make more of these distinct, and cost nothing else).
+Pairs of candidates (`sccc.passes.candidates`) are screened by `joint.pair_error` and legality, what is left is judged by the error
+model on calibration data (`sccc.passes.judge`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import networkx
 import numpy as np
 
 from sccc.colouring import colour
-from sccc.correlation import DEPENDENCE_LIMIT, Randomness, generator_of, joint_deviation
+from sccc.correlation import generator_of
 from sccc.cost import op_cost
 from sccc.diagnostics import Location, SccError
-from sccc.error_model import Assignment, ideal_levels, layer_error, signal_deviation
 from sccc.interference import constraint_graph, interference_graph
 from sccc.ir import Module, Operation
 from sccc.joint import pair_error
 from sccc.neurons import root_source
-from sccc.ops.source import source_lanes
-from sccc.passes.manager import PassContext
-from sccc.passes.plans import Plan, bits_of, feeds_fsm, lane_masks, length_of
-from sccc.sources import MAX_SEARCHED_WIDTH, SOBOL_DIMENSIONS, Source, maximal_taps, splitmix64
-
-JUDGED_SAMPLES = 100
-"""Calibration samples that errors are predicted on: an RMS over them and all outputs is good to a few per cent."""
-
-PAIRS_KEPT, CHEAP_PAIRS_KEPT = 24, 8
-"""Pairs of sources that are judged on data: so many of the best by `pair_error`, and of the cheapest."""
-
-QUICK_BITS, QUICK_MASKED_BITS = 8, 6
-"""Bits of level up to which a judgement takes a fraction of a second, without and with masks. Beyond, a quarter as many pairs
-are judged, and masks are not tried where no state machine needs them (they change a total's error by some per cent only)."""
-
-LFSR_SEEDS, LFSR_POLYNOMIALS = 8, 6
-"""Size of the search among LFSRs."""
-
-FLIPFLOP_GATES = 6
-"""Two-input gates that one flip-flop counts for when costs are compared (about its area in standard-cell libraries)."""
+from sccc.passes.candidates import QUICK_MASKED_BITS, Spec, promising, randomness_pair, source_area, specs
+from sccc.passes.judge import Judge
+from sccc.passes.plans import Plan, bits_of, feeds_fsm, lane_masks, length_of, sng_name
 
 TIE = 0.4
 """Gates that the error of a choice counts at most, within its budget: it decides between choices of equal cost."""
@@ -56,127 +32,6 @@ ONE_SOURCE = 1e9
 
 ACCURACY = 1e4
 """Gates that an error as large as independent streams' counts when the fewest sources are wanted and no budget is given."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One random source for all lanes, as the attributes of an sc.source; `masked`: another mask for each weight lane."""
-
-    kind: str
-    index: int = 0
-    taps: int = 0
-    masked: bool = False
-
-
-@lru_cache(maxsize=4096)
-def _source_op(spec: Spec, bits: int) -> Operation:
-    attributes: dict[str, Any] = {"kind": spec.kind, "index": spec.index, "taps": spec.taps, "bits": bits}
-    return Module("scratch").append("sc.source", [], attributes)
-
-
-def _source(spec: Spec, bits: int) -> Source:
-    return source_lanes(_source_op(spec, bits))[0]
-
-
-@lru_cache(maxsize=4096)
-def source_area(spec: Spec, bits: int) -> float:
-    """A source's cost in gates, flip-flops counted as FLIPFLOP_GATES."""
-    cost = op_cost(_source_op(spec, bits))
-    return cost.gates + FLIPFLOP_GATES * cost.flipflops
-
-
-def specs(source: str, bits: int, seed: int) -> list[Spec]:
-    """Candidates for an option `source`, the cheapest first."""
-    sobol = [Spec("sobol", dimension) for dimension in range(SOBOL_DIMENSIONS)]
-    found = {"sobol": sobol, "ramp": [Spec("ramp"), *sobol], "lfsr": [], "auto": [Spec("ramp"), *sobol]}[source]
-    width = max(3, bits)
-    if source in ("lfsr", "auto") and width <= MAX_SEARCHED_WIDTH:
-        polynomials = (0, *maximal_taps(width, LFSR_POLYNOMIALS if source == "lfsr" else 2)[1:])
-        seeds = dict.fromkeys(splitmix64(seed * 7919 + k) % (1 << width) for k in range(LFSR_SEEDS))
-        found = found + [Spec("lfsr", s, taps) for taps, s in itertools.product(polynomials, seeds)]
-    return sorted(found, key=lambda spec: source_area(spec, bits))
-
-
-def legal(a: Spec, b: Spec, bits: int, length: int) -> bool:
-    """Whether streams that share these sources may be multiplied: like the verifier, and as strict as for any pair of all lanes."""
-    return a != b and joint_deviation(*_randomness(a, b, bits), bits, length) <= DEPENDENCE_LIMIT / 2
-
-
-def _randomness(a: Spec, b: Spec, bits: int) -> tuple[Randomness, Randomness]:
-    return Randomness(_source(a, bits)), Randomness(_source(b, bits))
-
-
-@lru_cache(maxsize=64)
-def promising(found: tuple[Spec, ...], bits: int, length: int) -> frozenset[frozenset[Spec]]:
-    """Legal pairs that are worth judging on data. `found`: unmasked candidates."""
-    family = {"sobol": 0, "ramp": 0, "lfsr": 1}
-    pairs = [p for p in itertools.combinations(found, 2) if family[p[0].kind] == family[p[1].kind]]
-    ranked = sorted(pairs, key=lambda p: pair_error(*_randomness(p[0], p[1], bits), bits, length))
-    cheapest = sorted(pairs, key=lambda p: source_area(p[0], bits) + source_area(p[1], bits))
-    kept: dict[frozenset[Spec], None] = {}
-    part = 1 if bits <= QUICK_BITS else 4
-    for order, count in ((ranked, PAIRS_KEPT // part), (cheapest, CHEAP_PAIRS_KEPT // part)):
-        good = (frozenset(p) for p in order if legal(p[0], p[1], bits, length))
-        kept |= dict.fromkeys(itertools.islice(good, count))
-    return frozenset(kept)
-
-
-class Judge:
-    """Predicted errors of layers, in units of their output's standard deviation on calibration data."""
-
-    def __init__(self, module: Module, context: PassContext) -> None:
-        if context.calibration is None:
-            raise SccError(
-                "an error budget is in units of what layers put out, which is not known without data",
-                Location(option="--error-budget"),
-                "give --calibrate, or leave out --error-budget",
-            )
-        self.module = module
-        self.levels = ideal_levels(module, context.calibration[:JUDGED_SAMPLES])
-        self.known: dict[Hashable, float] = {}
-        self.best: dict[Operation, float] = {}
-
-    def error(self, dot: Operation, x: Spec | None, w: Spec) -> float:
-        """RMS error of a layer whose lanes share these sources; x is None where a state machine makes the stream.
-
-        Without the bias where correct-bias folds that into the accumulator's start value.
-        """
-        key = (dot, x, w)
-        if key not in self.known:
-            self.known[key] = self.of(dot, self._assignment(dot, x, w))
-        self.best[dot] = min(self.best.get(dot, math.inf), self.known[key])
-        return self.known[key]
-
-    def of(self, dot: Operation, assignment: Assignment | None = None) -> float:
-        """The same for any assignment, or for the one that the module has."""
-        error = layer_error(dot, self.levels[dot], assignment)
-        unit = signal_deviation(dot, self.levels[dot])
-        counts = error.rms if feeds_fsm(self.module, dot) else error.residual
-        return counts / unit if unit > 0 else (math.inf if counts > 0 else 0.0)
-
-    def _assignment(self, dot: Operation, x: Spec | None, w: Spec) -> Assignment:
-        bits = bits_of(dot.operands[1])
-        masks = lane_masks(dot.operands[0], dot.operands[1], bits) if w.masked else (None, None)
-        return Assignment(_lanes(x, masks[0], bits) if x else None, _lanes(w, masks[1], bits))
-
-    def refuse(self, dot: Operation, budget: float, error: float) -> SccError:
-        """The error for a layer that cannot be kept within its budget."""
-        length = length_of(dot)
-        needed = 1 << math.ceil(math.log2(length * min(max(error / budget, 1.01), 1e4)))
-        return SccError(
-            f"layer '{dot.origin or dot.attributes['layer']}' cannot be kept within an error budget of {budget:g}: the best that "
-            f"was found has an RMS error of {error:.3g} standard deviations of the layer's output",
-            Location(node=dot.origin or None, option="--error-budget"),
-            f"errors fall about as 1 / length: give --length {needed}, or a larger budget",
-        )
-
-
-def _lanes(spec: Spec, masks: np.ndarray | None, bits: int) -> np.ndarray:
-    source = _source(spec, bits)
-    numbers = [0] if masks is None else np.ravel(masks).tolist()
-    lanes = np.empty(len(numbers), dtype=object)
-    lanes[:] = [Randomness(source, mask) for mask in numbers]
-    return lanes.reshape(()) if masks is None else lanes
 
 
 def plan_of(dot: Operation, x: Spec | None, w: Spec) -> Plan:
@@ -207,12 +62,12 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
 
     Where a state machine follows, weights keep a mask per lane: the machine needs the low variance per cycle.
     """
-    x, w = dot.operands
+    x, w = dot.operands[:2]
     bits, length = bits_of(w), length_of(dot)
     found = specs(source, bits, seed)
-    pairs = promising(tuple(found), bits, length)
+    pairs = frozenset(map(frozenset, promising(tuple(found), bits, length)))
     behind = _behind_state_machines(judge.module, dot)
-    masks = (True,) if feeds_fsm(judge.module, dot) else (False, True) if bits <= QUICK_MASKED_BITS else (False,)
+    masks = _masks(judge.module, dot)
     compare = {masked: comparators(dot, masked) for masked in masks}
     graph = networkx.Graph()
     graph.add_node(w.name)
@@ -221,12 +76,12 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
         graph.add_edge(x.name, w.name)
 
     def node_cost(node: Hashable, spec: Spec) -> float:
-        area = source_area(_unmasked(spec), bits) + (compare[spec.masked] if node == w.name else 0.0)
+        area = source_area(spec.unmasked, bits) + (compare[spec.masked] if node == w.name else 0.0)
         return area if by_sng else area + within(None, spec)
 
     def edge_cost(u: Hashable, v: Hashable, a: Spec, b: Spec) -> float:
         sx, sw = (b, a) if u == w.name else (a, b)
-        return within(sx, sw) if frozenset((sx, _unmasked(sw))) in pairs else math.inf
+        return within(sx, sw) if frozenset((sx, sw.unmasked)) in pairs else math.inf
 
     def within(sx: Spec | None, sw: Spec) -> float:
         error = judge.error(dot, sx, sw)
@@ -242,9 +97,32 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
     return plan_of(dot, chosen.get(x.name), chosen[w.name])
 
 
+def _masks(module: Module, dot: Operation) -> tuple[bool, ...]:
+    """Whether weights are tried without and with a mask for each lane."""
+    if feeds_fsm(module, dot):
+        return (True,)
+    return (False, True) if bits_of(dot.operands[1]) <= QUICK_MASKED_BITS else (False,)
+
+
+def is_within(judge: Judge, dot: Operation, source: str, seed: int, budget: float, *, masks: bool = True) -> bool:
+    """Whether `cheapest_within` would find sources, of a layer that does not feed a state machine: as soon as one pair fits.
+
+    masks: whether they may be tried too.
+    """
+    if judge.rounding.get(dot, 0.0) > budget:
+        return False
+    found = specs(source, bits_of(dot.operands[1]), seed)
+    pairs = promising(tuple(found), bits_of(dot.operands[1]), length_of(dot))
+    for masked in _masks(judge.module, dot) if masks else (False,):
+        for a, b in (ordered for pair in pairs for ordered in (pair, pair[::-1])):
+            if judge.error(dot, a, Spec(b.kind, b.index, b.taps, masked)) <= budget:
+                return True
+    return False
+
+
 def _behind_state_machines(module: Module, dot: Operation) -> set[Spec]:
     """Sources that a layer's streaming input depends on: those of the layers before it, which have been chosen."""
-    graph, w = constraint_graph(interference_graph(module)), dot.operands[1].name
+    graph, w = constraint_graph(interference_graph(module)), sng_name(dot.operands[1])
     found = set()
     for name, edge in graph.adj[w].items():
         maker = generator_of(module.value(name))
@@ -256,10 +134,6 @@ def _behind_state_machines(module: Module, dot: Operation) -> set[Spec]:
     return found
 
 
-def _unmasked(spec: Spec) -> Spec:
-    return Spec(spec.kind, spec.index, spec.taps)
-
-
 def fewest_sources(
     module: Module, judge: Judge | None, wishes: dict[Operation, tuple[str, float]], seed: int
 ) -> dict[Operation, Plan]:
@@ -269,9 +143,14 @@ def fewest_sources(
     state machines. Each layer's netlist still holds its own copy of a source, as its window has its own start. Among equally few:
     within budgets the cheapest, without them those with the smallest `pair_error`. Raises SccError when there is no choice.
     """
-    dots = {v.name: dot for dot in wishes for v in dot.operands if generator_of(v) is not None}
+    dots = {sng_name(v): dot for dot in wishes for v in dot.operands[:2] if generator_of(v) is not None}
     graph = constraint_graph(interference_graph(module)).subgraph(dots).copy()
     found = {dot: specs(source, bits_of(dot.operands[1]), seed) for dot, (source, _) in wishes.items()}
+
+    pairs = {
+        dot: frozenset(map(frozenset, promising(tuple(found[dot]), bits_of(dot.operands[1]), length_of(dot))))
+        for dot in wishes
+    }
 
     def node_cost(node: Hashable, spec: Spec) -> float:
         dot = dots[str(node)]
@@ -282,22 +161,23 @@ def fewest_sources(
         if graph.edges[u, v]["through"]:
             return math.inf if a == b else 0.0
         dot = dots[str(u)]
-        return cost(dot, *((a, b) if u == dot.operands[0].name else (b, a)))
+        return cost(dot, *((a, b) if u != sng_name(dot.operands[1]) else (b, a)))
 
     def cost(dot: Operation, x: Spec | None, w: Spec) -> float:
         bits, length, budget = bits_of(dot.operands[1]), length_of(dot), wishes[dot][1]
-        if x is not None and frozenset((x, w)) not in promising(tuple(found[dot]), bits, length):
+        if x is not None and frozenset((x, w)) not in pairs[dot]:
             return math.inf
         if budget and judge is not None:
             error = judge.error(dot, x, w)
             return TIE * error / budget if error <= budget else math.inf
-        return ACCURACY * pair_error(*_randomness(x, w, bits), bits, length) if x is not None else 0.0
+        return ACCURACY * pair_error(*randomness_pair(x, w, bits), bits, length) if x is not None else 0.0
 
     palette: dict[Hashable, list[Spec]] = {node: found[dots[node]] for node in graph.nodes}
     chosen = colour(graph, palette, colour_cost=lambda spec: ONE_SOURCE, node_cost=node_cost, edge_cost=edge_cost)
     if chosen is None:
         raise _explained(judge, wishes)
-    return {dot: plan_of(dot, chosen.get(dot.operands[0].name), chosen[dot.operands[1].name]) for dot in wishes}
+    sides = {dot: [chosen.get(sng_name(v)) for v in dot.operands[:2]] for dot in wishes}
+    return {dot: plan_of(dot, x, w) for dot, (x, w) in sides.items() if w is not None}
 
 
 def _explained(judge: Judge | None, wishes: dict[Operation, tuple[str, float]]) -> SccError:

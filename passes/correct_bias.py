@@ -17,6 +17,7 @@ from sccc.evaluate import evaluate
 from sccc.ir import Attribute, Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS
+from sccc.ops.fixed import FIXED_SUMS
 from sccc.ops.geometry import geometry_of
 from sccc.ops.layer import PRODUCT_LAYERS
 from sccc.ops.layer import products as layer_products
@@ -59,7 +60,6 @@ class CorrectBias(Pass):
         return module
 
 
-FIXED_SUMS = ("fx.dot", "fx.conv")
 SUMS = ("sc.accumulate", *FIXED_SUMS)
 
 

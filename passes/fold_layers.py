@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sccc.cells import CountCell, MultiplyAdd
+from sccc.cells import CountCell, GroupCell, MultiplyAdd
 from sccc.diagnostics import Collector, Location, SccError
 from sccc.folding import Folding, folding_of
 from sccc.ir import Module, Operation
@@ -36,6 +36,7 @@ class FoldLayers(Pass):
         own = {op: _own_multipliers(op, context) for op in _sums(module)}
         if not (multipliers or cycles or any(own.values())):
             return module
+        _refuse_groups(module)
         if multipliers and cycles:
             raise SccError(
                 f"{multipliers} multipliers and {cycles} cycles are both asked for",
@@ -51,6 +52,14 @@ class FoldLayers(Pass):
             chosen = choice[-1] if own[op] else wanted[op]
             op.attributes["parallel"] = [chosen.groups, chosen.outputs, chosen.taps]
         return module
+
+
+def _refuse_groups(module: Module) -> None:
+    problems = Collector()
+    for op in module:
+        if isinstance(REGISTRY[op.name].cell, GroupCell):
+            problems.add("OR and MUX adders have no folded form", op.place(), "use --adder apc, or no --multipliers")
+    problems.raise_if_any()
 
 
 def _sums(module: Module) -> list[Operation]:

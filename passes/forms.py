@@ -6,12 +6,17 @@ so connected are one class. Its `makers` put levels of some scale into it, and i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import networkx as nx
+import numpy as np
 
 from sccc.ir import Module, Operation, Value
+from sccc.ops.fixed import number_range
 from sccc.ops.layer import PRODUCT_LAYERS
+from sccc.types import Encoding, Level
 
 TRANSPARENT = ("nn.reshape", "nn.transpose", "nn.slice", "nn.pad", "nn.upsample", "nn.concat", "nn.max_pool")
 ENDS = ("nn.output", "nn.softmax", "nn.argmax")
@@ -69,3 +74,30 @@ class Forms:
         assert source.result is not None
         affine = next((op for op in module.ops_named("nn.affine")), None)
         return self._of[affine.result if affine is not None and affine.result is not None else source.result]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What levels are: the real number that 1.0 stands for, encoding, fractional bits, and the largest level (0: 2**bits)."""
+
+    scale: Any
+    encoding: str
+    bits: int
+    largest: int
+
+    def __str__(self) -> str:
+        return f"{self.encoding} of {self.bits} bits"
+
+
+def reader_form(op: Operation) -> Form:
+    """What a product layer wants the levels of its input to be."""
+    a: dict[str, Any] = op.attributes
+    scale = float(a["in_scale"]) if np.ndim(a["in_scale"]) == 0 else tuple(np.ravel(a["in_scale"]))
+    return Form(scale, a["x_encoding"], a["bits"], _largest(a))
+
+
+def _largest(layer: Mapping[str, Any]) -> int:
+    """The largest level of a layer's input: 0 (1.0 itself) for streams, what a number of that width holds for numbers."""
+    if layer["style"] != "fixed":
+        return 0
+    return number_range(Level((), Encoding(layer["x_encoding"]), layer["bits"]))[1]

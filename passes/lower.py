@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,11 +12,12 @@ from sccc.config import Options
 from sccc.diagnostics import Collector, SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.adders import ADDERS
 from sccc.ops.fixed import number_range
 from sccc.ops.geometry import WINDOW_ATTRIBUTES
 from sccc.ops.layer import LAYERS, PRODUCT_LAYERS, bias_of, one_in_totals
 from sccc.passes.choose_encoding import EXTRA_BITS
-from sccc.passes.forms import TRANSPARENT, FormClass, Forms
+from sccc.passes.forms import TRANSPARENT, Form, FormClass, Forms, reader_form
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Encoding, Level
 from sccc.windows import Window
@@ -68,7 +69,7 @@ class _Lowering:
 
     def form(self, kind: FormClass) -> Form:
         """What the readers of a class want its levels to be. Raises SccError when they disagree."""
-        wanted = {_reader_form(op): op for op in kind.readers}
+        wanted = {reader_form(op): op for op in kind.readers}
         if len(wanted) > 1:
             first, second, *_ = wanted.values()
             raise SccError(
@@ -135,25 +136,6 @@ class _Lowering:
         """Append an op `made` that belongs to `op`."""
         new = self.lowered.append(made, operands, attributes, result=wish, origin=op.origin, location=op.location)
         return _result(new)
-
-
-@dataclass(frozen=True)
-class Form:
-    """What levels are: the real number that 1.0 stands for, encoding, fractional bits, and the largest level (0: 2**bits)."""
-
-    scale: Any
-    encoding: str
-    bits: int
-    largest: int
-
-    def __str__(self) -> str:
-        return f"{self.encoding} of {self.bits} bits"
-
-
-def _reader_form(op: Operation) -> Form:
-    a: dict[str, Any] = op.attributes
-    scale = float(a["in_scale"]) if np.ndim(a["in_scale"]) == 0 else tuple(np.ravel(a["in_scale"]))
-    return Form(scale, a["x_encoding"], a["bits"], _largest(a))
 
 
 def _input(low: _Lowering, op: Operation) -> None:
@@ -373,7 +355,18 @@ def _streams(
     w = add("sc.constant", [], "weights", levels=levels, encoding=encoding.value, bits=a["bits"])
     r = add("sc.source", [], "rw", kind="sobol", index=1, bits=a["bits"])
     w = add("sc.sng", [w, r], "w", length=a["length"])
+    if a.get("adder", "apc") != "apc":
+        return _joined(add, a, [x, w])
     return add("sc.dot" if weight.ndim == 2 else "sc.conv", [x, w], "count", **_window(a))
+
+
+def _joined(add: Callable[..., Value], a: dict[str, Any], operands: list[Value]) -> Value:
+    """The count of a layer's products behind OR or MUX adders."""
+    if a["adder"] == "mux":
+        # Of all bits that the length resolves: fewer would repeat themselves in step with the other sources.
+        bits = max(a["bits"], (a["length"] - 1).bit_length())
+        operands = [*operands, add("sc.source", [], "rs", kind="sobol", index=2, bits=bits)]
+    return add(ADDERS[a["adder"]], operands, "count", inputs=a["adder_inputs"])
 
 
 def _window(a: dict[str, Any]) -> dict[str, Any]:
@@ -387,13 +380,6 @@ def _numbers(add: Callable[..., Value], a: dict[str, Any], weight: np.ndarray, x
     levels = np.clip(Encoding.SIGNED.encode(weight, bits), -top, top)
     w = add("sc.constant", [], "weights", levels=levels, encoding=Encoding.SIGNED.value, bits=bits)
     return add("fx.dot" if weight.ndim == 2 else "fx.conv", [x, w], "total", **bias, **_window(a))
-
-
-def _largest(layer: Mapping[str, Any]) -> int:
-    """The largest level of a layer's input: 0 (1.0 itself) for streams, what a number of that width holds for numbers."""
-    if layer["style"] != "fixed":
-        return 0
-    return number_range(Level((), Encoding(layer["x_encoding"]), layer["bits"]))[1]
 
 
 def _lane_scale(in_scale: float, weight_scale: np.ndarray) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sccc.config import OPTION_FIELDS, Config, Options
 from sccc.diagnostics import Collector, Location, SccError, caret_excerpt, nearest
-from sccc.ir import Module
+from sccc.ir import Module, Operation
 from sccc.verify import verify
 
 
@@ -33,6 +33,14 @@ class PassContext:
     calibration: np.ndarray | None = None
     simulate: Callable[[Module, np.ndarray, list[str]], dict[str, np.ndarray]] | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def layer_options(self, op: Operation) -> Options:
+        """The options of the layer that an op is or belongs to, with the length that shorten-streams has given an nn op."""
+        a = op.attributes
+        name = str(a["layer"]) if "layer" in a else op.result.name if op.result is not None else ""
+        options = self.config.for_layer(name, op.origin, str(a.get("activation_origin", "")))
+        length = int(a.get("length", 0)) if op.dialect == "nn" and options.style != "fixed" else 0
+        return dataclasses.replace(options, length=length) if length else options
 
 
 @dataclass(frozen=True)

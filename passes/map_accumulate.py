@@ -12,6 +12,7 @@ import numpy as np
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.activation import activation
+from sccc.ops.fixed import FIXED_SUMS
 from sccc.ops.registry import refuse
 from sccc.ops.source import encode_level, encoding_of
 from sccc.types import Count, Encoding, Total
@@ -80,9 +81,6 @@ def _total(module: Module, op: Operation, exact: np.ndarray, scale: np.ndarray) 
     maker.attributes.update(start)
     operand.type = REGISTRY[maker.name].infer(maker)
     return operand
-
-
-FIXED_SUMS = ("fx.dot", "fx.conv")
 
 
 def _of_levels(op: Operation) -> bool:

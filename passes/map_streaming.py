@@ -167,8 +167,8 @@ def _until(module: Module, op: Operation, count: Value) -> Module:
 def _relu(module: Module, op: Operation, count: Value) -> Value:
     """Threshold: the count that an output of 1 stands for. Depth: one threshold.
 
-    Deeper states hardly lower what noise emits at 0 (`relu_emission`: variance / 3 K**2 against variance / K**2 at depth
-    0) and make the machine slow; MNIST accuracy is flat from K / 2 on (measured).
+    Deeper states hardly lower what noise emits at 0 (a walk without drift emits variance / 3 K**2, against variance / K**2
+    at depth 0) and make the machine slow; MNIST accuracy is flat from K / 2 on (measured).
     """
     a: dict[str, Any] = op.attributes
     threshold = np.maximum(np.rint(a["out_scale"] / np.asarray(a["in_scale"])), 1).astype(np.int64)

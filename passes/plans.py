@@ -108,16 +108,20 @@ def plan_none(dot: Operation, source: str, position: int, seed: int, attempt: in
         seeds = numbers % (1 << max(3, bits))  # as many as an LFSR has states: masks tell lanes of one seed apart
         index = (seeds[: x.type.lanes], seeds[x.type.lanes :])
     masks = numbers * 2654435761 >> 7 & ((1 << bits) - 1)
-    shaped = [part.reshape(v.type.shape) for part, v in zip(index, (x, w), strict=True)]
-    if source == "lfsr":
+    # Streams that are pooled need one source (`Shared`).
+    pooled = generator_of(x) not in (None, x.op)
+    shaped = [index[0][0] if pooled else index[0].reshape(x.type.shape), index[1].reshape(w.type.shape)]
+    if source == "lfsr" and dot.name == "sc.conv":
+        shaped = [shaped[0] & ~1, shaped[1] | 1]  # a weight meets the lanes of all positions
+    elif source == "lfsr":
         same = shaped[0] == shaped[1]  # by chance an SNG has drawn the seed of the one that it meets
         shaped[1] = np.where(same, (shaped[1] + (1 << max(3, bits)) // 3) % (1 << max(3, bits)), shaped[1])
-    mask_parts = [masks[: x.type.lanes].reshape(x.type.shape), masks[x.type.lanes :].reshape(w.type.shape)]
+    x_masks = None if pooled else masks[: x.type.lanes].reshape(x.type.shape)
     kind = "scrambled" if source == "sobol" else "lfsr"
     return Plan(
         (kind, kind),
         (shaped[0], shaped[1]),
-        (mask_parts[0], mask_parts[1]),
+        (x_masks, masks[x.type.lanes :].reshape(w.type.shape)),
     )
 
 
@@ -135,6 +139,12 @@ def bits_of(stream: Value) -> int:
     maker = generator_of(stream)
     assert maker is not None
     return int(maker.operands[0].type.bits)  # type: ignore[attr-defined]
+
+
+def sng_name(stream: Value) -> str:
+    """The name of the SNG's stream that a stream is, perhaps in other lanes or pooled; its own where a state machine made it."""
+    maker = generator_of(stream)
+    return maker.result.name if maker is not None and maker.result is not None else stream.name
 
 
 def assign(module: Module, dot: Operation, plan: Plan) -> None:

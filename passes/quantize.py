@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,8 +45,7 @@ class Quantize(Pass):
                     self._quantize_layer(op, context, ranges)
             elif op.name == "nn.add_layer":
                 assert op.result is not None
-                options = context.config.for_layer(op.result.name, op.origin, str(op.attributes["activation_origin"]))
-                ranges.put(op.result, *_output_range(op, ranges, options))
+                ranges.put(op.result, *_output_range(op, ranges, ranges.output_options(op, context)))
             elif op.name == "nn.avg_pool":
                 ranges.put_average(op)
         problems.raise_if_any()
@@ -56,7 +55,7 @@ class Quantize(Pass):
     def _quantize_layer(self, op: Operation, context: PassContext, ranges: _Ranges) -> None:
         assert op.result is not None
         a: dict[str, Any] = op.attributes
-        options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
+        options = context.layer_options(op)
         if a["in_scale"]:  # by the model's own quantiser
             ranges.give(op.operands[0], a["in_scale"])
         a["in_scale"], _ = ranges.of(op.operands[0])
@@ -74,7 +73,7 @@ class Quantize(Pass):
             clip=options.style != "streaming",
             full=options.style != "fixed",
         )
-        ranges.put(op.result, *_output_range(op, ranges, options))
+        ranges.put(op.result, *_output_range(op, ranges, ranges.output_options(op, context)))
 
 
 class _Ranges:
@@ -113,6 +112,15 @@ class _Ranges:
             scale = float(np.abs(self.seen[op.result]).max()) or scale
         self.put(op.result, scale, signed)
 
+    def output_options(self, op: Operation, context: PassContext) -> Options:
+        """A layer's options with the length and bits of those that read its output, which is rounded to their levels."""
+        assert op.result is not None
+        options, readers = context.layer_options(op), self.forms[op.result].readers
+        if not readers:
+            return options
+        reader = context.layer_options(readers[0])
+        return replace(options, length=reader.length, bits=reader.bits)
+
     def ends_with(self, value: Value) -> bool:
         """Whether a value leaves the network."""
         return bool(self.forms[value].ends)
@@ -124,7 +132,7 @@ class _Ranges:
         for op in module.ops_named(*LAYERS):
             assert op.result is not None
             a: dict[str, Any] = op.attributes
-            options = context.config.for_layer(op.result.name, op.origin, a["activation_origin"])
+            options = context.layer_options(op)
             a["out_scale"], a["out_signed"] = self.of(op.result)
             fixed = options.style == "fixed"
             if fixed and self.ends_with(op.result):

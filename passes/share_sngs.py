@@ -11,12 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair
+from sccc.correlation import DEPENDENCE_LIMIT, dependent_pair, dependent_select
 from sccc.ir import Module, Operation
+from sccc.ops.adders import ADDERS
 from sccc.ops.arithmetic import PRODUCT_SUMS
-from sccc.passes.choose_sources import Judge, cheapest_within, fewest_sources
+from sccc.passes.choose_sources import cheapest_within, fewest_sources, is_within
+from sccc.passes.judge import Judge
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.plans import assign, feeds_fsm, length_of, operands, plan_none, plan_shared
+from sccc.sources import SOBOL_DIMENSIONS
+
+FIRST_SELECT = 2
+"""The Sobol dimension that MUX adders try first: those of x and of the weights are mostly 0 and 1."""
 
 ATTEMPTS = 100
 """How often random sources are drawn before the verifier has to refuse them."""
@@ -37,7 +43,7 @@ class ShareSngs(Pass):
         fewest: dict[Operation, tuple[str, float]] = {}
         seed = context.config.options.seed
         for position, dot in enumerate(module.ops_named(*PRODUCT_SUMS)):
-            options = context.config.for_layer(str(dot.attributes["layer"]), dot.origin)
+            options = context.layer_options(dot)
             sharing, source = self.sharing or options.sharing, self.source or options.source
             budget = self.error_budget or options.error_budget
             if budget and judge is None:
@@ -52,7 +58,48 @@ class ShareSngs(Pass):
                     raise judge.refuse(dot, budget, error)
         if fewest:
             _share_most(module, judge, fewest, context)
+        for op in module.ops_named(*ADDERS.values()):
+            _free_select(op)
+        _tell_adders(module, judge, context)
         return module
+
+
+def keeps_budget(module: Module, judge: Judge, position: int, dot: Operation, context: PassContext) -> bool:
+    """Whether the pass would find sources within the budget for a layer by itself; `position`: its number among the layers.
+
+    Sources may be written into the module.
+    """
+    options = context.layer_options(dot)
+    if options.sharing == "none":
+        _draw(module, dot, options.sharing, options.source, position, context.config.options.seed)
+        return judge.of(dot) <= options.error_budget
+    seed = context.config.options.seed
+    return is_within(judge, dot, options.source, seed, options.error_budget, masks=options.sharing == "auto")
+
+
+def _free_select(op: Operation) -> None:
+    """Let a MUX adder choose by a Sobol dimension on which neither of its streams depends."""
+    for random in op.operands[2:]:
+        assert random.op is not None
+        for dimension in range(FIRST_SELECT, SOBOL_DIMENSIONS):
+            random.op.attributes["index"] = dimension
+            inputs, length = int(op.attributes["inputs"]), length_of(op)
+            if all(dependent_select(random, stream, length, inputs) is None for stream in op.operands[:2]):
+                break
+
+
+def _tell_adders(module: Module, judge: Judge | None, context: PassContext) -> None:
+    """Say what OR and MUX adders are predicted to err by, where there are data to predict on."""
+    approximate = module.ops_named(*ADDERS.values())
+    if not approximate or context.calibration is None:
+        return
+    judge = judge or Judge(module, context)
+    for op in approximate:
+        kind = next(name for name, made in ADDERS.items() if made == op.name)
+        context.warnings.append(
+            f"layer '{op.origin or op.attributes['layer']}': {kind.upper()} adders of {op.attributes['inputs']} inputs err by "
+            f"{judge.of(op):.3g} standard deviations of the layer's output (RMS, predicted)"
+        )
 
 
 def _draw(module: Module, dot: Operation, sharing: str, source: str, position: int, seed: int) -> None:
@@ -65,7 +112,7 @@ def _draw(module: Module, dot: Operation, sharing: str, source: str, position: i
         else:
             plan, limit = plan_shared(dot, source, position, seed, fsm, attempt), DEPENDENCE_LIMIT / 2
         assign(module, dot, plan)
-        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit) is None:
+        if source != "lfsr" or dependent_pair(*operands(dot), length_of(dot), limit, dot) is None:
             break
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,13 +101,23 @@ def layer_results(module: Module) -> dict[str, Value]:
     return results
 
 
-def layer_errors(module: Module, x: np.ndarray, **options: Any) -> list[dict[str, Any]]:
-    """Errors of each layer's result: [{name, rmse_quantized, rmse_stream, relative, added}].
+@dataclass(frozen=True)
+class LayerValues:
+    """A layer's result [samples, *shape] in its real units, as three models have it.
 
-    rmse_*: root mean squares in the layer's real units, quantised against float and streams against quantised. relative: streams
-    against float, in standard deviations of the float result; added: the part of it that the layers before do not account for,
-    as if errors were independent. None where there is no float layer to compare with, or the result's real units are not known.
+    exact: of the float model, None where it has no such layer; quantised: with numbers rounded as in hardware; stream: of the bit
+    streams. The last two are None where the real units of the result are not known. key: the layer in the IR; name: its ONNX node.
     """
+
+    key: str
+    name: str
+    exact: np.ndarray | None
+    quantised: np.ndarray | None
+    stream: np.ndarray | None
+
+
+def layer_values(module: Module, x: np.ndarray, **options: Any) -> list[LayerValues]:
+    """What leaves each layer, for as many samples of x as memory allows. options: of `Simulator`."""
     x = x[: held_samples(module)]
     (source,) = module.inputs
     results = layer_results(module)
@@ -120,21 +131,44 @@ def layer_errors(module: Module, x: np.ndarray, **options: Any) -> list[dict[str
     evaluate(module, x.reshape(len(x), *source.result.type.shape), watch)  # type: ignore[union-attr]
     simulator = Simulator(module, trace=[v.name for v in results.values()], **options)
     trace = simulator.run(x).trace
+    found = []
+    for key, value in results.items():
+        scale, exact = _real_scale(module, key, value), floats.get(key)
+        name = value.op.origin or key if value.op else key
+        if scale is None:
+            found.append(LayerValues(key, name, None, None, None))
+            continue
+        quantised, stream = ideal[value] * scale, decoded(value, trace[value.name]) * scale
+        found.append(
+            LayerValues(key, name, exact if exact is None else exact.reshape(quantised.shape), quantised, stream)
+        )
+    return found
+
+
+def layer_errors(module: Module, x: np.ndarray, **options: Any) -> list[dict[str, Any]]:
+    """Errors of each layer's result: [{name, rmse_quantized, rmse_stream, relative, added}].
+
+    rmse_*: root mean squares in the layer's real units, quantised against float and streams against quantised. relative: streams
+    against float, in standard deviations of the float result; added: the part of it that the layers before do not account for,
+    as if errors were independent. None where there is no float layer to compare with, or the result's real units are not known.
+    """
+    return errors_of(module, layer_values(module, x, **options))
+
+
+def errors_of(module: Module, values: list[LayerValues]) -> list[dict[str, Any]]:
+    """`layer_errors` of values that are there already."""
     layers, relative = [], dict[str, float]()
-    for name, value in results.items():
-        scale, exact = _real_scale(module, name, value), floats.get(name)
+    for each in values:
         errors: dict[str, float | None] = dict.fromkeys(("rmse_quantized", "rmse_stream", "relative", "added"))
-        if scale is not None:
-            quantised, stream = ideal[value] * scale, decoded(value, trace[value.name]) * scale
-            errors["rmse_stream"] = _rms(stream - quantised)
-            if exact is not None:
-                exact = exact.reshape(quantised.shape)
-                errors["rmse_quantized"] = _rms(quantised - exact)
-                relative[name] = _rms(stream - exact) / (float(exact.std()) or 1.0)
-                before = max((relative.get(each, 0.0) for each in feeding_layers(module, name)), default=0.0)
-                errors["relative"] = relative[name]
-                errors["added"] = float(np.sqrt(max(relative[name] ** 2 - before**2, 0.0)))
-        layers.append({"name": value.op.origin or name if value.op else name, **errors})
+        if each.quantised is not None and each.stream is not None:
+            errors["rmse_stream"] = _rms(each.stream - each.quantised)
+            if each.exact is not None:
+                errors["rmse_quantized"] = _rms(each.quantised - each.exact)
+                relative[each.key] = _rms(each.stream - each.exact) / (float(each.exact.std()) or 1.0)
+                before = max((relative.get(other, 0.0) for other in feeding_layers(module, each.key)), default=0.0)
+                errors["relative"] = relative[each.key]
+                errors["added"] = float(np.sqrt(max(relative[each.key] ** 2 - before**2, 0.0)))
+        layers.append({"name": each.name, **errors})
     return layers
 
 

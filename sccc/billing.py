@@ -102,7 +102,7 @@ _FOLDED = {
 
 def estimated_table(data: dict[str, Any]) -> Any:
     """The bill as a table."""
-    columns = _FOLDED if "multipliers" in data else _COLUMNS
+    columns = _columns(data)
     footer = ["total", "", *(data.get(c, "") for c in list(columns)[2:])]
     title = (
         f"estimated ({data['table']}; energy per inference in full operation, a sample every {data['interval']} cycles)"
@@ -110,8 +110,12 @@ def estimated_table(data: dict[str, Any]) -> Any:
     return report.table(title, list(columns.values()), [[x[c] for c in columns] for x in data["layers"]], footer=footer)
 
 
-def synthesized_parts(data: dict[str, Any], guess: dict[str, Any]) -> list[Any]:
-    """Table and lines for `SynthesisBill.plain()`."""
+def _columns(data: dict[str, Any]) -> dict[str, str]:
+    return _FOLDED if "multipliers" in data else _COLUMNS
+
+
+def synthesized_rows(data: dict[str, Any], guess: dict[str, Any]) -> tuple[list[str], list[list[Any]], list[Any]]:
+    """Headings, rows and totals for `SynthesisBill.plain()`."""
     names = {row["key"]: row["name"] for row in guess["layers"]}
     rows, total = [], dict.fromkeys(("switching", "internal", "clock"), 0.0)
     for x in data["layers"]:
@@ -119,11 +123,18 @@ def synthesized_parts(data: dict[str, Any], guess: dict[str, Any]) -> list[Any]:
         total = {k: v + energies[k] for k, v in total.items()}
         numbers = [x["gates"], x["flipflops"], x["cells"], x["area_um2"], *energies.values(), sum(energies.values())]
         rows.append([names.get(x["name"], x["name"]) or "(control)", *numbers])
-    headings = ["layer", "gates", "flip-flops", "cells", "area um²", "switching", "internal", "clock", "energy pJ"]
+    headings = ["layer", "gates", "flip-flops", "cells", "area um²"]
+    headings += ["switching pJ", "internal pJ", "clock pJ", "energy pJ"]
     footer = ["total", *(data[k] for k in ("gates", "flipflops", "cells", "area_um2")), *total.values()]
+    return headings, rows, [*footer, sum(total.values())]
+
+
+def synthesized_parts(data: dict[str, Any], guess: dict[str, Any]) -> list[Any]:
+    """Table and lines for `SynthesisBill.plain()`."""
+    headings, rows, footer = synthesized_rows(data, guess)
     deviation = 100 * (guess["gates"] / data["gates"] - 1) if data["gates"] else 0.0
     return [
-        report.table("synthesised: Yosys, Liberty", headings, rows, footer=[*footer, sum(total.values())]),
+        report.table("synthesised: Yosys, Liberty", headings, rows, footer=footer),
         f"gates: estimated {guess['gates']:,}, Yosys {data['gates']:,}: {deviation:+.1f} %",
         f"critical path: {data['critical_path_ns']:.2f} ns through {' -> '.join(data['critical_path_through'])}",
         f"a sample every {data['interval_cycles']} cycles: {1e-3 * data['inferences_per_second']:,.1f} thousand a second, "
@@ -143,16 +154,41 @@ def run_report(args: argparse.Namespace) -> int:
     widths = _numbers(args.widths, "--widths", 2, problems)
     _check(args, problems)
     liberty = _liberty(args, problems)
-    inputs = commands._read(args, problems, [], lambda model: _data(args, model))
+    pages = [Path(args.html)] if args.html else []
+    sweep = _sweep(args, problems)
+    inputs = commands._read(args, problems, pages, lambda model: _data(args, model))
     if inputs.calibration is None and args.data and args.split == "test" and has_calibration(args.data):
         inputs.calibration = load_calibration(args.data, inputs.source)
+    files = {}
     if args.against:
         result, parts = _comparison(args, inputs, liberty, lengths, widths)
     else:
-        result, parts = _single(args, inputs, liberty)
-    write_files(commands._json_file(args, result))
+        module = commands._compile(args, inputs)
+        commands._require_hardware(module)
+        result, parts = _single(args, module, inputs, liberty)
+        if args.html:
+            files[Path(args.html)] = _page(module, inputs, result, sweep)
+            parts.append(f"wrote {args.html}")
+    write_files(files | commands._json_file(args, result))
     commands._print(args, result, *parts)
     return EXIT_OK
+
+
+def _page(module: Module, inputs: Any, result: dict[str, Any], sweep: dict[str, Any] | None) -> str:
+    from sccc.html_report import Contents, html_page
+
+    synthesis = synthesized_rows(result["synthesis"], result) if "synthesis" in result else None
+    return html_page(Contents(module, inputs.config.options, result, _columns(result), inputs.data, sweep, synthesis))
+
+
+def _sweep(args: argparse.Namespace, problems: Collector) -> dict[str, Any] | None:
+    """What --sweep names."""
+    from sccc.html_sweep import load_sweep
+
+    found = None
+    with problems.catching():
+        found = load_sweep(args.sweep) if args.sweep else None
+    return found
 
 
 def run_setup_eda(args: argparse.Namespace) -> int:
@@ -171,6 +207,10 @@ def _check(args: argparse.Namespace, problems: Collector) -> None:
     for name in ("lengths", "widths"):
         if getattr(args, name) and not args.against:
             problems.add("is only for a comparison", Location(option=f"--{name}"), "give --against fixed too")
+    if args.html and args.against:
+        problems.add("is a page on one design", Location(option="--html"), "leave out --against")
+    if args.sweep and not args.html:
+        problems.add("is shown on a page only", Location(option="--sweep"), "give --html too")
     if args.against and args.style == "fixed":
         problems.add("the rival is fixed already", Location(option="--style"), "leave it out")
 
@@ -205,9 +245,9 @@ def _data(args: argparse.Namespace, model: Module) -> Data | None:
     return load_data(args.data, model, split=args.split, limit=args.limit, need_y=bool(args.against))
 
 
-def _single(args: argparse.Namespace, inputs: Any, liberty: Path | None) -> tuple[dict[str, Any], list[Any]]:
-    module = commands._compile(args, inputs)
-    commands._require_hardware(module)
+def _single(
+    args: argparse.Namespace, module: Module, inputs: Any, liberty: Path | None
+) -> tuple[dict[str, Any], list[Any]]:
     result = estimated(module)
     if not is_folded(module):
         for row, layer in zip(result["layers"], bill(module)[0], strict=True):

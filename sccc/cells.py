@@ -54,6 +54,19 @@ class CountCell:
 
 
 @dataclass(frozen=True)
+class GroupCell:
+    """A count of groups of lanes: each group is one line up and one down, the OR of its lanes' products of that sign.
+
+    `products` as in CountCell. A lane drives its line where `gate` holds, which may read `chosen`: 1 for the lane of a group whose
+    place the op's random number names. `scaled`: a line counts as many as a group has places.
+    """
+
+    products: Mapping[tuple[Encoding, Encoding], Product]
+    gate: Expr
+    scaled: bool
+
+
+@dataclass(frozen=True)
 class MultiplyAdd:
     """The sum over lanes of a number times a constant weight, plus a constant, registered once per sample: fixed point."""
 
@@ -122,4 +135,7 @@ class Arbiter:
     """The index of the first largest lane."""
 
 
-Cell = Wire | Comb | CountCell | MultiplyAdd | Fsm | SourceCell | Memory | Gather | Fold | Race | Arbiter | TrainingCell
+Cell = (
+    Wire | Comb | CountCell | GroupCell | MultiplyAdd | Fsm | SourceCell | Memory | Gather | Fold | Race | Arbiter
+    | TrainingCell
+)  # fmt: skip

@@ -193,6 +193,8 @@ def _add_report(commands: Any) -> None:
         "--lengths", default="", metavar="8,16,32", help="stream lengths to compare (default: --length)"
     )
     parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
+    parser.add_argument("--html", metavar="FILE", help="write one page with everything; see docs/report.md")
+    parser.add_argument("--sweep", metavar="F.json", help="for --html: what `sccc sweep --json` wrote, to be shown too")
     _add_options(parser)
 
 
@@ -221,7 +223,7 @@ def _add_sweep(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    doc = "train a dense network as it would learn on chip, by gradient counters, or by their rivals"
+    doc = "train a network as it would learn on chip, by gradient counters, or by their rivals"
     parser = commands.add_parser("train", help=doc, description=doc.capitalize() + ". See docs/training.md.")
     _add_model(parser)
     parser.add_argument("--data", metavar="D.npz", required=True, help="x_train, y_train, x_test and y_test")
@@ -241,10 +243,15 @@ def _add_train(commands: Any) -> None:
         ),
         ("--decay-bits", _positive, 3, "momentum: beta = 1 - 2**-DECAY_BITS"),
         ("--momentum-bits", _positive, 4, "momentum counters saturate at 2**MOMENTUM_BITS"),
+        ("--gradient-range", _positive, 1, "a convolution's gradients are limited to + and - this power of two"),
+        ("--length", _positive, 256, "cycles of a window of --forward streams"),
         ("--seed", _natural, 1, "of the samples' order, the random sources and new weights"),
     ):
         parser.add_argument(flag, type=kind, default=default, help=f"{doc} (default {default})")
     parser.add_argument("--sources", choices=("per-layer", "per-lane"), default="per-layer", help="random sources")
+    parser.add_argument(
+        "--forward", choices=("fixed", "streams"), default="fixed", help="forward pass in fixed point or on streams"
+    )
     parser.add_argument("--loss", choices=("cross-entropy", "squared-error"), default="cross-entropy")
     parser.add_argument("--from-scratch", action="store_true", help="start from new random weights")
     parser.add_argument(

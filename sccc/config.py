@@ -65,12 +65,25 @@ class Options:
         "the cheapest sources within it are searched for; 0: none given",
         lo=0.0,
     )
+    shorten: str = option(
+        "no",
+        "yes: within an error budget, give each layer that accumulates the shortest window, of at most --length; "
+        "the rounding of its levels is part of its error then",
+        ("no", "yes"),
+    )
     pooling: str = option(
         "counting",
         "images are pooled by counting (levels are compared and added), or as streams: the maximum by OR of streams that share "
         "their source, the mean by counting their ones",
         ("counting", "streams"),
     )
+    adder: str = option(
+        "apc",
+        "what adds the products of a dense layer in a cycle: an accurate parallel counter, or a counter behind OR or MUX adders, "
+        "which are smaller and err",
+        ("apc", "or", "mux"),
+    )
+    adder_inputs: int = option(4, "lines that an OR or MUX adder joins; of a MUX a power of two", lo=2, hi=64)
     weights: str = option(
         "auto",
         "one weight scale per layer, or one per output channel; auto: per channel in convolutions",

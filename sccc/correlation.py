@@ -5,6 +5,7 @@ The verifier and the sharing pass both ask here, so legality and optimisation ca
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import numpy as np
 from sccc.cells import Fold, Gather
 from sccc.ir import Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.sources import Source
 from sccc.types import Level, Random
@@ -67,26 +69,59 @@ def sequences(random: Value, length: int) -> np.ndarray:
     return np.stack(lanes, axis=1).reshape(length, *random.type.shape)
 
 
-def meeting_pairs(x: Value, w: Value) -> Iterator[tuple[Randomness, Randomness]]:
-    """The distinct pairs of randomness that meet where streams x [n] and w [m, n] are multiplied lane by lane.
+def randomness_of(stream: Value) -> np.ndarray:
+    """The randomness of each lane of a stream that an SNG made, perhaps in other lanes or pooled.
 
-    Empty when either is not made by an SNG: a state machine's output is decorrelated by its own walk.
+    An object array of the stream's shape, of shape () where all lanes share one, or of any that broadcasts to the stream's. Pooled
+    lanes share their source (`Shared`).
     """
-    x_maker, w_maker = generator_of(x), generator_of(w)
-    if x_maker is None or w_maker is None:
-        return
-    sides = []
-    for maker in (x_maker, w_maker):
-        random, level = maker.operands[1], maker.operands[0]
-        assert isinstance(level.type, Level)
+    op = stream.op
+    assert op is not None
+    if op.name == "sc.sng":
+        random = op.operands[1]
         lanes = np.empty(random.type.lanes, dtype=object)
         lanes[:] = lanes_of(random)
-        sides.append(lanes.reshape(random.type.shape))
-    seen: set[tuple[Randomness, Randomness]] = set()
-    for a, b in zip(*(s.ravel() for s in np.broadcast_arrays(*sides)), strict=True):
-        if (a, b) not in seen:
-            seen.add((a, b))
-            yield a, b
+        return lanes.reshape(random.type.shape)
+    cell = REGISTRY[op.name].cell
+    parts = [np.broadcast_to(part := randomness_of(v), v.type.shape if part.size > 1 else ()) for v in op.operands]
+    if len(set().union(*(set(part.ravel()) for part in parts))) == 1 or not isinstance(cell, Gather):
+        return parts[0].ravel()[:1].reshape(())
+    shaped = [np.broadcast_to(part, v.type.shape).ravel() for part, v in zip(parts, op.operands, strict=True)]
+    joined: np.ndarray = np.concatenate(shaped)[cell.index(op)]
+    return joined
+
+
+def meeting_pairs(x: Value, w: Value, op: Operation | None = None) -> Iterator[tuple[Randomness, Randomness]]:
+    """The distinct pairs of randomness that meet where streams x and w are multiplied.
+
+    In a sum of products `op` those that its geometry brings together; without it lane by lane, x [n] and w [m, n]. Empty when
+    either is not made by an SNG: a state machine's output is decorrelated by its own walk.
+    """
+    if generator_of(x) is None or generator_of(w) is None:
+        return
+    sides = [randomness_of(x), randomness_of(w)]
+    number: dict[Randomness, int] = {}
+    a, b = (np.array([number.setdefault(each, len(number)) for each in s.ravel()]).reshape(s.shape) for s in sides)
+    known, seen = list(number), set[int]()
+    for first, second in [(a, b)] if op is None or op.name != "sc.conv" else _under_windows(op, a, b):
+        codes, index = np.unique(first * len(known) + second, return_index=True)
+        for code in codes[np.argsort(index)].tolist():
+            if code >= 0 and code not in seen:
+                seen.add(code)
+                yield known[code // len(known)], known[code % len(known)]
+
+
+def _under_windows(op: Operation, x: np.ndarray, w: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of sources that broadcast to the lanes' shapes, position by position of a convolution, [groups, outputs, taps]."""
+    geometry, shapes = geometry_of(op), [v.type.shape for v in op.operands]
+    lanes = geometry.lanes()
+    if x.size == 1:  # where does not matter: every tap that sees anything but padding
+        lanes = lanes.max(axis=0, keepdims=True)
+    spread = np.broadcast_to(x, shapes[0]).ravel()
+    shared = w.ndim < len(shapes[1])  # by all outputs
+    weights = geometry.weights(np.broadcast_to(w, shapes[1]))[:, : 1 if shared else None]
+    for at in lanes:
+        yield np.where(at >= 0, spread[at], -1)[:, None], weights
 
 
 @lru_cache(maxsize=4096)
@@ -106,11 +141,14 @@ def joint_deviation(a: Randomness, b: Randomness, bits: int, length: int) -> flo
 
 
 def dependent_pair(
-    x: Value, w: Value, length: int, limit: float = DEPENDENCE_LIMIT
+    x: Value, w: Value, length: int, limit: float = DEPENDENCE_LIMIT, op: Operation | None = None
 ) -> tuple[Randomness, Randomness, float] | None:
-    """The worst pair of sources, with its joint deviation (inf: the same source), if multiplying x by w is wrong; else None."""
+    """The worst pair of sources, with its joint deviation (inf: the same source), if multiplying x by w is wrong; else None.
+
+    `op`: as for `meeting_pairs`.
+    """
     measured: list[tuple[float, Randomness, Randomness]] = []
-    for number, (a, b) in enumerate(meeting_pairs(x, w)):
+    for number, (a, b) in enumerate(meeting_pairs(x, w, op)):
         if a == b:
             return a, b, float("inf")
         if number < PAIRS_MEASURED:
@@ -120,3 +158,26 @@ def dependent_pair(
     deviation, a, b = max(measured, key=lambda each: each[0])
     overall = np.sqrt(np.mean([each[0] ** 2 for each in measured]))
     return (a, b, deviation) if overall > limit else None
+
+
+def dependent_select(select: Value, stream: Value, length: int, places: int) -> Randomness | None:
+    """The source of `stream`, made by an SNG, on which the choice of a place by `select` depends most, if it does; else None.
+
+    As in `dependent_pair`, with the numbers of both at the resolution of `places`, a power of two: how far their joint
+    distribution over the window is from the product of the two, in units of independent numbers', RMS over the lanes' sources.
+    """
+    maker = generator_of(stream)
+    if maker is None:
+        return None
+    (chooser,) = lanes_of(select)
+    bits, level = places.bit_length() - 1, maker.operands[0].type
+    assert isinstance(level, Level)
+    shift, named = max(0, level.bits - bits), chooser.sequence(length) >> (chooser.source.bits - bits)
+    measured: list[tuple[float, Randomness]] = []
+    for lane in itertools.islice(dict.fromkeys(lanes_of(maker.operands[1])), PAIRS_MEASURED):
+        joint = np.zeros((places, places))
+        np.add.at(joint, (named, lane.sequence(length) >> shift), 1.0 / length)
+        both = joint.cumsum(0).cumsum(1)
+        measured.append((float(np.mean((both - both[:, -1:] * both[-1:, :]) ** 2)) * 36.0 * length, lane))
+    squares = [square for square, _ in measured]
+    return max(measured, key=lambda each: each[0])[1] if np.mean(squares) > DEPENDENCE_LIMIT**2 else None

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sccc import counting_gates
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell
+from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, GroupCell, Memory, MultiplyAdd, Race, SourceCell
 from sccc.counting import counted_bits
-from sccc.counting_gates import cheapest
+from sccc.counting_gates import cheapest, difference_gates, gate_parts
 from sccc.digits import signed_digits
 from sccc.expr import Expr
 from sccc.gates import (
@@ -26,19 +26,22 @@ from sccc.gates import (
     LOOKAHEAD_ADDER,
     Logic,
     adder_gates,
+    sum_bits,
+    sum_gates,
     table_gates,
 )
+from sccc.grouping import Line, lines, weight_streams
 from sccc.ir import Module, Operation, Value
 from sccc.neurons import constant_streams, root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCT_SUMS, product_of
-from sccc.ops.fixed import dot_weights
+from sccc.ops.fixed import FIXED_SUMS, dot_weights
 from sccc.ops.geometry import Geometry, geometry_of
 from sccc.ops.images import pool_lanes
 from sccc.ops.source import source_lanes
 from sccc.schedule import schedule
 from sccc.sources import CounterSource, LfsrSource
-from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
+from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, lane_width, signed_width
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,6 @@ class Cost:
         return Cost(self.gates * number, *counts)
 
 
-def lane_bits(kind: Type) -> int:
-    """Bits that hold one lane of a value."""
-    if isinstance(kind, Count | Total):
-        return signed_width(kind.lo, kind.hi)
-    if isinstance(kind, Level):
-        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
-    return kind.bits if isinstance(kind, Random) else 1
-
-
 def op_cost(op: Operation) -> Cost:
     """What one op costs, by its cell kind. Constants and ports cost nothing by themselves."""
     if op.result is None:
@@ -87,7 +81,7 @@ def op_cost(op: Operation) -> Cost:
         and not isinstance(cell, Gather)
         and op.name not in ("sc.input", "sc.constant")
     ):
-        cost += Cost(flipflops=op.result.type.lanes * lane_bits(op.result.type))
+        cost += Cost(flipflops=op.result.type.lanes * lane_width(op.result.type))
     return cost
 
 
@@ -144,13 +138,13 @@ def _lane_gates(
         ranges = {n: (int(v), int(v)) for n, v in zip(names, lane, strict=True)}
         for name, value in operands.items():
             t = value.type
-            ranges[name] = _value_range(t)
-        logic = Logic(ranges, lane_bits(kind))
+            ranges[name] = value_range(t)
+        logic = Logic(ranges, lane_width(kind))
         total += int(count) * sum(logic.gates(e) for e in (expr, *others))
     return total
 
 
-def _value_range(kind: Type) -> tuple[int, int]:
+def value_range(kind: Type) -> tuple[int, int]:
     """The smallest and largest number that a lane holds."""
     if isinstance(kind, Level):
         return kind.encoding.minimum_level(kind.bits), kind.encoding.maximum_level(kind.bits)
@@ -171,6 +165,30 @@ def _count_cost(op: Operation) -> Cost:
         products = sum(bit.place < 0 for bit in counted_bits(plan))
         total += Cost(counting_gates.gates(plan), counting_gates.flipflops(plan), products=products).times(number)
     return total
+
+
+def _group_cost(op: Operation) -> Cost:
+    """The distinct products, the gates that join them, and for each output two counters of lines and their difference."""
+    gates, products = 0.0, 0
+    seen: set[tuple[object, ...]] = set()
+    for up, down in lines(op, weight_streams(op)):
+        for line in (*up, *down):
+            gates += len(line.lanes) - 1
+            products += len(line.lanes)
+            seen.update(_drive_gates(line))
+        sums = [(len(side),) for side in (up, down) if side]
+        if sums:
+            gates += sum(map(sum_gates, sums)) + difference_gates([sum_bits(s) for s in sums], negated=not up)
+    return Cost(gates=gates + len(seen), products=products)
+
+
+def _drive_gates(line: Line) -> Iterator[tuple[object, ...]]:
+    """The gates by which lanes drive a line, each named by what it computes of which signals."""
+    for lane, place, stream, drive in zip(line.lanes, line.places, line.streams, line.drives, strict=True):
+        for part in gate_parts(drive):
+            read = part.variables()
+            signals = (lane if read & {"x", "xs"} else -1, stream if "w" in read else -1)
+            yield repr(part), *signals, place if "chosen" in read else -1
 
 
 COUNTED_LANES = 1 << 18
@@ -219,7 +237,7 @@ def _multiply_add_cost(op: Operation) -> Cost:
     """
     x = op.operands[0].type
     assert op.result is not None and isinstance(x, Level)
-    weights, width, signed = dot_weights(op), lane_bits(op.result.type), x.encoding is Encoding.SIGNED
+    weights, width, signed = dot_weights(op), lane_width(op.result.type), x.encoding is Encoding.SIGNED
     geometry = geometry_of(op)
     # The bias adds as many bits to each output as come out of it. At the edges of images lanes are missing.
     positions = (geometry.lanes() >= 0).sum(axis=0)
@@ -236,12 +254,12 @@ def _fold_cost(op: Operation) -> Cost:
     cell, x = REGISTRY[op.name].cell, op.operands[0].type
     assert isinstance(cell, Fold) and op.result is not None
     steps = int((pool_lanes(op) >= 0).sum()) - op.result.type.lanes
-    kind = Total((), *_value_range(op.result.type))
-    operands = {name: Value(name, Total((), *_value_range(x))) for name in ("a", "b")}
+    kind = Total((), *value_range(op.result.type))
+    operands = {name: Value(name, Total((), *value_range(x))) for name in ("a", "b")}
     if isinstance(x, Stream):
         return Cost(gates=steps)
     assert isinstance(x, Level)
-    signed = HALF_ADDER * lane_bits(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
+    signed = HALF_ADDER * lane_width(x) * (x.lanes + op.result.type.lanes) if x.encoding is Encoding.SIGNED else 0
     return Cost(gates=steps * _lane_gates(cell.result, {}, operands, kind) + signed)
 
 
@@ -250,24 +268,24 @@ def _memory_cost(op: Operation) -> Cost:
     total, kind = op.operands[0].type, op.result.type if op.result else None
     assert isinstance(kind, Level) and isinstance(total, Total)
     table = np.asarray(op.attributes["table"], dtype=np.int64)
-    address = lane_bits(total)
+    address = lane_width(total)
     entries = np.full(1 << address, table[-1])
     entries[np.arange(total.lo, total.hi + 1) & ((1 << address) - 1)] = table
     if kind.encoding is Encoding.SIGNED:
         entries = np.abs(entries) | (entries < 0).astype(np.int64) << (kind.bits + 1)
-    return Cost(gates=kind.lanes * table_gates(entries, lane_bits(kind), address))
+    return Cost(gates=kind.lanes * table_gates(entries, lane_width(kind), address))
 
 
 def _arbiter_cost(op: Operation) -> Cost:
     """A chain: compare with the best so far, take the larger, and its index."""
-    total, width = op.operands[0].type, lane_bits(op.operands[0].type)
+    total, width = op.operands[0].type, lane_width(op.operands[0].type)
     return Cost(gates=(total.lanes - 1) * (adder_gates(width) + width + (total.lanes - 1).bit_length()))
 
 
 def _race_cost(op: Operation) -> Cost:
     """Sums, and a chain that keeps the largest two: two comparisons and three choices a lane, a difference, two bounds."""
     assert op.result is not None
-    lanes, width = op.result.type.lanes, lane_bits(op.result.type)
+    lanes, width = op.result.type.lanes, lane_width(op.result.type)
     chain = (lanes - 1) * (2 * adder_gates(width) + 3 * width)
     return _fsm_cost(op) + Cost(gates=chain + adder_gates(width) + CONSTANT_BOUND * 2 * width)
 
@@ -276,6 +294,7 @@ _COSTS: dict[type, Callable[[Operation], Cost]] = {
     SourceCell: _source_cost,
     Comb: _comb_cost,
     CountCell: _count_cost,
+    GroupCell: _group_cost,
     MultiplyAdd: _multiply_add_cost,
     Fsm: _fsm_cost,
     Race: _race_cost,
@@ -308,7 +327,7 @@ def bill(module: Module) -> tuple[list[LayerCost], int]:
         control = Cost(gates=HALF_ADDER * counter + 5, flipflops=counter + 3)
         total = sum((op_cost(op) for op in ops), control)
         origin = next((op.origin for op in ops if op.origin), "")
-        rows.append(LayerCost(name, origin, _encodings(ops), _style(ops), _sources(ops), timing.length, total))
+        rows.append(LayerCost(name, origin, _encodings(ops), layer_style(ops), _sources(ops), timing.length, total))
     return rows, plan.latency
 
 
@@ -319,9 +338,10 @@ def _encodings(ops: list[Operation]) -> str:
     return ""
 
 
-def _style(ops: list[Operation]) -> str:
+def layer_style(ops: list[Operation]) -> str:
+    """accumulate, streaming (with its state machine), fixed, or levels where nothing is multiplied."""
     names = {op.name for op in ops}
-    if names & {"fx.dot", "fx.conv"}:
+    if names & set(FIXED_SUMS):
         return "fixed"
     if not names & set(PRODUCT_SUMS):
         return "levels"

@@ -45,7 +45,7 @@ def gates(plan: Counting) -> float:
         if not sums:
             continue
         widths = [sum_bits(each) for each in sums]
-        total += sum(map(sum_gates, sums)) + _difference_gates(widths, negated=not any(up))
+        total += sum(map(sum_gates, sums)) + difference_gates(widths, negated=not any(up))
         total += HALF_ADDER * (max(widths) + 1) if constant else 0
         total += adder_gates(max(widths)) if plan.offset else 0
     if plan.offset == "x":
@@ -63,7 +63,7 @@ def flipflops(plan: Counting) -> int:
     return len(plan.up) * max(sum_bits(heights(columns)) for columns in plan.up)
 
 
-def _difference_gates(widths: list[int], *, negated: bool) -> int:
+def difference_gates(widths: list[int], *, negated: bool) -> int:
     """One sum less another: full adders where the two overlap, carries beyond, a half adder at the lowest bit."""
     terms = widths if negated else sorted(widths)[1:]
     return sum(adder_gates(bits - 1) + HALF_ADDER for bits in terms) + HALF_ADDER * (max(widths) - min(widths))
@@ -73,7 +73,7 @@ def _product_gates(products: Products) -> int:
     """Gates of the distinct products; a part that two of them have is there once, an inverter becomes part of another gate."""
     seen: dict[str, tuple[Expr, list[int]]] = {}
     for kind, expr in enumerate(products.exprs):
-        for part in _parts(expr):
+        for part in gate_parts(expr):
             seen.setdefault(repr(part), (part, []))[1].append(kind)
     total = 0
     for part, kinds in seen.values():
@@ -83,9 +83,9 @@ def _product_gates(products: Products) -> int:
     return total
 
 
-def _parts(expr: Expr) -> list[Expr]:
+def gate_parts(expr: Expr) -> list[Expr]:
     """The gates of an expression: its subexpressions but for inverters."""
     if expr.kind in ("var", "const"):
         return []
-    inner = [part for arg in expr.args for part in _parts(arg)]
+    inner = [part for arg in expr.args for part in gate_parts(arg)]
     return inner if expr.kind == "~" else [*inner, expr]

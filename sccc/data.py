@@ -19,7 +19,6 @@ MAX_BYTES = 8 << 30
 CALIBRATION_SAMPLES = 500
 """As many samples are calibrated on; more do not change the ranges."""
 
-SPLITS = ("test", "train")
 
 UNREADABLE = (
     ValueError, TypeError, KeyError, EOFError, OSError, MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error

@@ -11,7 +11,8 @@ The Verilog in backends/verilog/folded does in hardware what is said here, cycle
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 SOURCE, SINK, FORK, FIFO, ADD, POOL, PRODUCT, LAYOUT = range(8)
 
@@ -51,7 +52,7 @@ to the output register, and transfers in all."""
 STATE = 16
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def run(nodes, table, offer, taken, start, rows_done, neighbours):  # type: ignore[no-untyped-def]
     """Work on all nodes until nothing more is known."""
     count = nodes.shape[0]
@@ -73,7 +74,7 @@ def run(nodes, table, offer, taken, start, rows_done, neighbours):  # type: igno
                     queued[other] = True
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def advance(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-untyped-def]
     """Let one node go on. Parameters p, state s. Returns whether anything new is known."""
     kind = p[KIND]
@@ -96,7 +97,7 @@ def advance(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-unt
     return sink(p, s, offer, taken, start)
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def source(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """The user: starts as soon as that is allowed, and has every transfer ready."""
     before = s[FIRST]
@@ -113,7 +114,7 @@ def source(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def sink(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     before = s[FIRST]
     while start[p[A]] + s[FIRST] < start[p[A] + 1] and offer[start[p[A]] + s[FIRST]] >= 0:
@@ -122,7 +123,7 @@ def sink(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def fork(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """Two readers take a transfer when they can; it is over when both have."""
     before = s[FIRST] + s[SECOND]
@@ -138,7 +139,7 @@ def fork(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] + s[SECOND] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def fifo(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """Transfers go into a memory, and from there into a register, from which they are offered."""
     before = s[FIRST] + s[SECOND]
@@ -167,7 +168,7 @@ def fifo(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] + s[SECOND] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def add(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """Both operands are taken when both are there and the output register is free."""
     before = s[FIRST]
@@ -185,7 +186,7 @@ def add(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def layout(p, s, table, offer, taken, start):  # type: ignore[no-untyped-def]
     """Entries are sent when they have come; the next sample's come when all have been sent, and this sample has come as a whole."""
     before = s[FIRST] + s[SECOND] + s[THIRD]
@@ -227,7 +228,7 @@ def layout(p, s, table, offer, taken, start):  # type: ignore[no-untyped-def]
     return s[FIRST] + s[SECOND] + s[THIRD] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def store(channel, beats, count, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """A layout engine takes this sample's transfers of one channel; s[count] counts them."""
     before = s[count]
@@ -242,7 +243,7 @@ def store(channel, beats, count, s, offer, taken, start):  # type: ignore[no-unt
     return s[count] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def accept(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-untyped-def]
     """A line buffer takes transfers while there is room."""
     before = s[TAKEN_IN]
@@ -270,7 +271,7 @@ def accept(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-unty
     return s[TAKEN_IN] > before
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def fetch(p, s, table, taken, start, rows_done):  # type: ignore[no-untyped-def]
     """The next step is read, a word a cycle, as soon as the one before it has been taken and its window's levels are there."""
     if s[STEP_WAITS]:
@@ -293,7 +294,7 @@ def fetch(p, s, table, taken, start, rows_done):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def pool(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-untyped-def]
     """Each step is a transfer."""
     out = start[p[OUT]]
@@ -312,7 +313,7 @@ def pool(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-untype
         moved = True
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def product(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-untyped-def]
     moved = False
     while True:
@@ -324,7 +325,7 @@ def product(p, s, table, offer, taken, start, rows_done):  # type: ignore[no-unt
         moved = True
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def windows(p, s):  # type: ignore[no-untyped-def]
     """A window begins in the last cycle of the one before it. The last one of a group of totals waits there until there is room."""
     moved = False
@@ -352,7 +353,7 @@ def windows(p, s):  # type: ignore[no-untyped-def]
     return moved
 
 
-@njit(cache=True, boundscheck=False)
+@njit(boundscheck=False)
 def send(p, s, offer, taken, start):  # type: ignore[no-untyped-def]
     """A group's totals go to the output register, one transfer after the other."""
     k = start[p[OUT]] + s[MADE]

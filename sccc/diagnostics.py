@@ -73,6 +73,10 @@ class SccError(Exception):
         self.diagnostics: tuple[Diagnostic, ...] = (problem,) if isinstance(problem, Diagnostic) else tuple(problem)
         super().__init__("\n".join(d.render() for d in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type[SccError], tuple[tuple[Diagnostic, ...]]]:
+        """What pickle makes it from again, when it comes from another process."""
+        return SccError, (self.diagnostics,)
+
 
 class InternalError(Exception):
     """An invariant of sccc itself is broken: a defect to report, with the traceback."""

@@ -46,15 +46,21 @@ class Estimate:
     energy: float
 
 
-def estimate(cost: Cost, *, instant: bool, interval: int, table: Table = OSU018) -> Estimate:
-    """What a layer of this cost takes when a sample enters every `interval` cycles. `instant`: it multiplies numbers."""
+def estimate(cost: Cost, *, instant: bool, interval: int, active: int = 0, table: Table = OSU018) -> Estimate:
+    """What a layer of this cost takes when a sample enters every `interval` cycles. `instant`: it multiplies numbers.
+
+    active: cycles of the interval in which its gates switch, where its window is shorter than others'; 0: all of them.
+    """
     gate = table.gate_energy["numbers" if instant else "streams"]
     area = cost.gates * table.gate_area + cost.flipflops * table.flipflop_area
-    return Estimate(area, interval * (cost.gates * gate + cost.flipflops * table.flipflop_energy))
+    return Estimate(area, (active or interval) * cost.gates * gate + interval * cost.flipflops * table.flipflop_energy)
 
 
 def estimates(module: Module, costs: dict[str, Cost], table: Table = OSU018) -> dict[str, Estimate]:
     """Estimates by layer, for costs by layer."""
-    interval = schedule(module).interval
-    ops = layer_ops(module)
-    return {n: estimate(c, instant=is_instant(ops[n]), interval=interval, table=table) for n, c in costs.items()}
+    times, ops = schedule(module), layer_ops(module)
+    windows = {n: t.ended - t.go if t.length and not t.instant else 0 for n, t in times.layers.items()}
+    return {
+        n: estimate(c, instant=is_instant(ops[n]), interval=times.interval, active=windows[n], table=table)
+        for n, c in costs.items()
+    }

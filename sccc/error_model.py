@@ -1,4 +1,4 @@
-"""Predicted error of a layer's total: bias and variance of a dot product's count over a window, for any choice of sources.
+"""Predicted error of a layer's total: bias and variance of a sum of products over a window, for any choice of sources.
 
 All figures are in counts: the total is the sum over N cycles of what the lanes add, and its error is that sum minus
 N * (w . x) for the levels that the SNGs are given (rounding of levels is not part of it). Three cases (shared/notes/sc-facts.md,
@@ -11,31 +11,27 @@ sections 3 and 8):
   (A[lx] - N lx / 2**b) lw / 2**b, is added up coherently; it is 0 over full periods.
 * Independent bits. A state machine's stream is modelled as bits that are independent in time and of the weights: a lane adds
   B p (1-p) (v11 - v01)**2 + (N - B) p (1-p) (v10 - v00)**2, with B the ones of the weight's stream and v what a lane adds.
+
+A convolution is such a sum at each of its positions, and padding adds nothing to it; an output's bias and variance are over samples
+and positions, as one start value per output is all that correct-bias may choose.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sccc.correlation import Randomness, generator_of, lanes_of
+from sccc.correlation import Randomness, generator_of, randomness_of
 from sccc.diagnostics import InternalError
-from sccc.evaluate import evaluate
-from sccc.ir import Module, Operation, Value
-from sccc.joint import (
-    contribution,
-    ideal_product,
-    joint_counts,
-    level_index,
-    product_deviation,
-    summed_product,
-    table_bits,
-)
-from sccc.ops.arithmetic import PRODUCTS, constant_levels
-from sccc.types import Encoding, Level, Stream
+from sccc.group_error import group_totals
+from sccc.ir import Operation
+from sccc.joint import contribution, ideal_product, joint_counts, product_deviation, summed_product, table_bits
+from sccc.judged_layer import JudgedLayer, judged_layer
+from sccc.ops.arithmetic import PRODUCTS
+from sccc.types import Encoding
 
 EXACT_ENTRIES = 1 << 25
 """Entries of all tables of a layer together up to which it is computed exactly; beyond, by a sample of its pairs."""
@@ -50,10 +46,14 @@ LFSR phases make most of the error, so that 128 pairs of 65,536 are too few (off
 
 @dataclass(frozen=True)
 class LayerError:
-    """Error of a layer's total, in counts. bias, variance: [outputs], over the samples."""
+    """Error of a layer's total, in counts. bias, variance: [outputs], over the samples and positions."""
 
     bias: np.ndarray
     variance: np.ndarray
+
+    def in_units(self, units: np.ndarray | float) -> LayerError:
+        """The same in units of which a count is so many, one number for all outputs or one per output."""
+        return LayerError(self.bias * units, self.variance * np.square(units))
 
     @property
     def rms(self) -> float:
@@ -68,7 +68,7 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Sources of a dot's two operands: object arrays of `Randomness` that broadcast to [n] and [m, n].
+    """Sources of a product sum's two operands: object arrays of `Randomness` that broadcast to the operands' shapes.
 
     x is None where it is a state machine's stream (independent bits).
     """
@@ -78,124 +78,135 @@ class Assignment:
 
     @staticmethod
     def of(dot: Operation) -> Assignment:
-        """What a dot's streams have now."""
-        x, w = (_randomness(v) for v in dot.operands)
-        if w is None:
+        """What a product sum's streams have now."""
+        if generator_of(dot.operands[1]) is None:
             raise InternalError(f"{dot.operands[1]} is not made by an SNG")
-        return Assignment(x, w)
-
-
-def _randomness(stream: Value) -> np.ndarray | None:
-    maker = generator_of(stream)
-    if maker is None:
-        return None
-    random = maker.operands[1]
-    lanes = np.empty(random.type.lanes, dtype=object)
-    lanes[:] = lanes_of(random)
-    return lanes.reshape(random.type.shape)
+        x = dot.operands[0]
+        return Assignment(randomness_of(x) if generator_of(x) is not None else None, randomness_of(dot.operands[1]))
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """What predictions need to know of a dot. x: levels [samples, n] (encoded numbers for independent bits), w: levels [m, n]."""
+class _Lanes:
+    """The sources that meet in a layer, numbered. x: [positions, groups, taps], -1 in padding; w: [groups, outputs or 1, taps]."""
 
+    sources: list[Randomness]
     x: np.ndarray
     w: np.ndarray
-    x_encoding: Encoding
-    w_encoding: Encoding
-    bits: int
-    length: int
+
+    @property
+    def w_shared(self) -> bool:
+        """Whether all outputs have the same."""
+        return self.w.shape[1] == 1
+
+    def pair(self, code: int) -> tuple[Randomness, Randomness]:
+        """Of a code x * len(sources) + w."""
+        return self.sources[code // len(self.sources)], self.sources[code % len(self.sources)]
+
+    def codes(self) -> np.ndarray:
+        """The pair of sources at each tap, where all outputs have the same: [positions, groups, taps], -1 in padding."""
+        return np.where(self.x >= 0, self.x * len(self.sources) + self.w[:, 0], -1)
 
 
-def _layer(dot: Operation, x_levels: np.ndarray) -> _Layer:
-    x, w = dot.operands
-    levels, maker = constant_levels(w), generator_of(w)
-    if levels is None or maker is None:
-        raise InternalError("the error model knows constant weights only")
-    assert isinstance(x.type, Stream) and isinstance(w.type, Stream)
-    level = maker.operands[0].type
-    assert isinstance(level, Level)
-    x_levels = np.asarray(x_levels).reshape(len(x_levels), -1)
-    return _Layer(x_levels, levels, x.type.encoding, w.type.encoding, level.bits, x.type.length)
+def _lanes(layer: JudgedLayer, x: np.ndarray, w: np.ndarray) -> _Lanes:
+    number: dict[Randomness, int] = {}
+    x_numbers, w_numbers = (
+        np.array([number.setdefault(each, len(number)) for each in side.ravel()]).reshape(side.shape) for side in (x, w)
+    )
+    of_lane = np.broadcast_to(x_numbers, layer.geometry.x_shape).ravel()
+    at_tap = np.where(layer.lanes >= 0, of_lane[layer.lanes], -1)
+    shape = layer.w_shape
+    if w.ndim < len(shape) or w.shape[0] == 1:  # one for all outputs
+        taps = np.broadcast_to(w_numbers, (1, *shape[1:])).reshape(1, 1, -1)
+        return _Lanes(list(number), at_tap, np.broadcast_to(taps, (len(layer.w), 1, taps.shape[-1])))
+    return _Lanes(list(number), at_tap, layer.geometry.weights(np.broadcast_to(w_numbers, shape)))
 
 
 def layer_error(dot: Operation, x_levels: np.ndarray, assignment: Assignment | None = None) -> LayerError:
-    """Predicted error of an sc.dot's total over the window, in counts, on samples of its input.
+    """Predicted error of an sc.dot's or sc.conv's total over the window, in counts, on samples of its input.
 
-    x_levels: what x's SNGs are given, integers [samples, n]; where x is a state machine's stream, its encoded numbers.
-    `assignment`: sources to predict for, which need not be those that the module has.
+    x_levels: what x's SNGs are given, integers [samples, *x shape]; where x is a state machine's stream, its encoded numbers.
+    `assignment`: sources to predict for, which need not be those that the module has. Large layers are judged on some of their
+    positions and samples (`sccc.judged_layer`).
     """
-    assignment = assignment or Assignment.of(dot)
-    layer = _layer(dot, x_levels)
+    return predicted_error(judged_layer(dot, x_levels), assignment or Assignment.of(dot))
+
+
+def predicted_error(layer: JudgedLayer, assignment: Assignment) -> LayerError:
+    """The same for a layer that has been made ready: many assignments are judged on one."""
     if assignment.x is None:
         return _independent_bits(layer, assignment.w)
-    m, n = layer.w.shape
-    x, w = np.broadcast_to(assignment.x, (n,)), assignment.w
-    per_input = w.ndim < 2 or w.shape[0] == 1
-    if per_input:
-        row = np.broadcast_to(w, (1, n))[0]
-        pairs: dict[tuple[Randomness, Randomness], list[int]] = {}
-        for lane, pair in enumerate(zip(x, row, strict=True)):
-            pairs.setdefault(pair, []).append(lane)
-        if len(pairs) << 2 * table_bits(layer.bits) <= EXACT_ENTRIES:
-            error = np.zeros((len(layer.x), m))
-            for pair, lanes in pairs.items():
-                error += _summed(_deviation(layer, *pair), layer, lanes)
+    if layer.adder is not None:
+        return _behind_adders(layer, layer.adder, assignment.x, assignment.w)
+    lanes = _lanes(layer, assignment.x, assignment.w)
+    size = 2 * table_bits(layer.bits)
+    if lanes.w_shared:
+        codes = lanes.codes()
+        pairs = np.unique(codes[codes >= 0])
+        if len(pairs) << size <= EXACT_ENTRIES:
+            error = np.zeros(layer.totals)
+            for code in pairs.tolist():
+                error += layer.summed(_deviation(layer, *lanes.pair(code)), None if len(pairs) == 1 else codes == code)
             return _over_samples(error)
-    w = np.broadcast_to(w, (m, n))
-    if m * n <= EXACT_PAIRS and (m * n) << 2 * table_bits(layer.bits) <= EXACT_ENTRIES:
-        return _over_samples(_every_product(layer, x, w))
-    return _ensemble(layer, x, w)
+    products = layer.lanes.size * layer.w.shape[1]
+    if products <= EXACT_PAIRS and products << size <= EXACT_ENTRIES:
+        return _over_samples(_every_product(layer, lanes))
+    return _ensemble(layer, lanes)
 
 
-def _over_samples(error: np.ndarray) -> LayerError:
-    """error: [samples, outputs]."""
-    return LayerError(error.mean(axis=0), error.var(axis=0))
+def _behind_adders(layer: JudgedLayer, adder: Operation, x: np.ndarray, w: np.ndarray) -> LayerError:
+    """Of OR and MUX adders, which are for dense layers: what the bits add up to, less what the products stand for."""
+    totals = group_totals(adder, layer.x[:, 0, 0], layer.w[0], (x, w), layer.length)
+    x_numbers = layer.x_encoding.decode(layer.x, layer.bits)
+    ideal = layer.length * layer.product(x_numbers, layer.w_encoding.decode(layer.w, layer.bits))
+    return _over_samples(totals[:, None, None] - ideal)
 
 
-def _deviation(layer: _Layer, a: Randomness, b: Randomness) -> np.ndarray:
+def _over_samples(error: np.ndarray, own: np.ndarray | float = 0.0) -> LayerError:
+    """error: [samples, positions, groups, outputs]; `own`: a further variance, the same shape."""
+    variance = error.var(axis=(0, 1)) + np.broadcast_to(own, error.shape).mean(axis=(0, 1))
+    return LayerError(error.mean(axis=(0, 1)).ravel(), variance.ravel())
+
+
+def _deviation(layer: JudgedLayer, a: Randomness, b: Randomness) -> np.ndarray:
     return product_deviation(a, b, layer.bits, layer.length, layer.x_encoding, layer.w_encoding)
 
 
-def _summed(table: np.ndarray, layer: _Layer, lanes: Any = None) -> np.ndarray:
-    """Sum over lanes of table[x level, w level]: [samples, outputs]."""
-    rows = level_index(layer.x, layer.x_encoding, layer.bits)
-    columns = level_index(layer.w, layer.w_encoding, layer.bits)
-    total = np.zeros((len(rows), len(columns)))
-    for lane in range(rows.shape[1]) if lanes is None else lanes:
-        total += table[:, columns[:, lane]][rows[:, lane]]
+def _every_product(layer: JudgedLayer, lanes: _Lanes) -> np.ndarray:
+    """Small layers with a source for every SNG: one table for each product. [samples, positions, groups, outputs]."""
+    total = np.zeros(layer.totals)
+    w = np.broadcast_to(lanes.w, layer.w.shape)
+    for p, g, t in np.argwhere(layer.lanes >= 0).tolist():
+        for j in range(w.shape[1]):
+            table = _deviation(layer, lanes.sources[lanes.x[p, g, t]], lanes.sources[w[g, j, t]])
+            total[:, p, g, j] += table[layer.rows[:, p, g, t], layer.columns[g, t, j]]
     return total
 
 
-def _every_product(layer: _Layer, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Small layers with a source for every SNG: one table for each product. [samples, outputs]."""
-    rows = level_index(layer.x, layer.x_encoding, layer.bits)
-    columns = level_index(layer.w, layer.w_encoding, layer.bits)
-    total = np.zeros((len(rows), len(w)))
-    for j, i in itertools.product(range(len(w)), range(len(x))):
-        total[:, j] += _deviation(layer, x[i], w[j, i])[rows[:, i], columns[j, i]]
-    return total
-
-
-def _ensemble(layer: _Layer, x: np.ndarray, w: np.ndarray) -> LayerError:
-    """Lanes as independent draws from the layer's pairs of sources."""
+def _products(layer: JudgedLayer, lanes: _Lanes, count: int) -> Iterator[tuple[Randomness, Randomness]]:
+    """The sources of at most `count` of the layer's products, drawn at random."""
     rng = np.random.default_rng(0)
+    met, outputs = np.argwhere(layer.lanes >= 0), layer.w.shape[1]
+    chosen = rng.choice(len(met) * outputs, min(count, len(met) * outputs), replace=False)
+    w = np.broadcast_to(lanes.w, layer.w.shape)
+    for at, (p, g, t) in zip(chosen // len(met), met[chosen % len(met)].tolist(), strict=True):
+        yield lanes.sources[lanes.x[p, g, t]], lanes.sources[w[g, at, t]]
+
+
+def _ensemble(layer: JudgedLayer, lanes: _Lanes) -> LayerError:
+    """Lanes as independent draws from the layer's pairs of sources."""
     count = min(SAMPLED_PAIRS, max(64, SAMPLED_ENTRIES >> 2 * table_bits(layer.bits)))
-    chosen = rng.choice(w.size, min(count, w.size), replace=False)
-    coherent = np.zeros(1)
-    x_shared, w_shared = len(set(x)) == 1, len(set(w.ravel())) == 1
-    if x_shared or w_shared:
-        coherent = _coherent(layer, x[0], w[0, 0], x_shared)
-    square = np.zeros(1)
-    for number in chosen.tolist():
-        j, i = divmod(number, w.shape[1])
-        square = square + (_deviation(layer, x[i], w[j, i]) - coherent) ** 2 / len(chosen)
-    error = _summed(coherent, layer) if coherent.ndim == 2 else np.zeros((len(layer.x), len(w)))
-    own = _summed(square, layer)
-    return LayerError(error.mean(axis=0), error.var(axis=0) + own.mean(axis=0))
+    coherent = np.zeros((1, 1))
+    x, w = np.unique(lanes.x[lanes.x >= 0]), np.unique(lanes.w)
+    if min(len(x), len(w)) == 1:
+        coherent = _coherent(layer, lanes.sources[x[0]], lanes.sources[w[0]], x_shared=len(x) == 1)
+    square, drawn = np.zeros((1, 1)), 0
+    for a, b in _products(layer, lanes, count):
+        square, drawn = square + (_deviation(layer, a, b) - coherent) ** 2, drawn + 1
+    error = layer.summed(coherent) if coherent.size > 1 else np.zeros(layer.totals)
+    return _over_samples(error, layer.summed(square / drawn))
 
 
-def _coherent(layer: _Layer, a: Randomness, b: Randomness, x_shared: bool) -> np.ndarray:
+def _coherent(layer: JudgedLayer, a: Randomness, b: Randomness, *, x_shared: bool) -> np.ndarray:
     """Mean of a product's error over the sources of one side, with the other side's source fixed; see the module's docstring."""
     counts = joint_counts(a, b, layer.bits, layer.length, table_bits(layer.bits))
     fraction = np.linspace(0.0, 1.0, len(counts))
@@ -204,75 +215,41 @@ def _coherent(layer: _Layer, a: Randomness, b: Randomness, x_shared: bool) -> np
     return summed_product(both, layer.length, x, w) - ideal_product(layer.length, layer.bits, x, w)
 
 
-def _independent_bits(layer: _Layer, w_lanes: np.ndarray) -> LayerError:
-    """x's bits independent in time and of w's; w's streams as they are. x: encoded numbers [samples, n]."""
+def _independent_bits(layer: JudgedLayer, w_lanes: np.ndarray) -> LayerError:
+    """x's bits independent in time and of w's; w's streams as they are. The layer's x: encoded numbers."""
     if layer.x_encoding is Encoding.SIGNED:
         raise InternalError("no state machine makes signed streams")
-    product = PRODUCTS[layer.x_encoding, layer.w_encoding]
+    product, met = PRODUCTS[layer.x_encoding, layer.w_encoding], layer.lanes >= 0
     ones = _ones(layer, w_lanes)
-    p = (layer.x + 1.0) / 2.0 if layer.x_encoding is Encoding.BIPOLAR else layer.x
+    p = ((layer.x + 1.0) / 2.0 if layer.x_encoding is Encoding.BIPOLAR else layer.x) * met
     negative = layer.w < 0
     v = {
         (i, k): np.where(negative, *(contribution(product, i, k, 0, ws) for ws in (1, 0)))
-        for i in (0, 1)
-        for k in (0, 1)
+        for i, k in itertools.product((0, 1), repeat=2)
     }
     zeros = layer.length - ones
     # Mean over x's bits of the sum, for x = 1 and x = 0 in every cycle; it is linear in p.
     if_one, if_zero = ones * v[1, 1] + zeros * v[1, 0], ones * v[0, 1] + zeros * v[0, 0]
     numbers = layer.w_encoding.decode(layer.w, layer.bits)
-    error = p @ if_one.T + (1.0 - p) @ if_zero.T - layer.length * (layer.x @ numbers.T)
+    error = (
+        layer.product(p, if_one)
+        + layer.product(met - p, if_zero)
+        - layer.length * layer.product(layer.x * met, numbers)
+    )
     spread = ones * (v[1, 1] - v[0, 1]) ** 2 + zeros * (v[1, 0] - v[0, 0]) ** 2
-    variance = (p * (1.0 - p)) @ spread.T
-    return LayerError(error.mean(axis=0), error.var(axis=0) + variance.mean(axis=0))
+    return _over_samples(error, layer.product(p * (met - p), spread))
 
 
-def _ones(layer: _Layer, lanes: np.ndarray) -> np.ndarray:
-    """Ones in a window of every weight's stream, [m, n]: exact, or N |level| / 2**bits where lanes have too many sources."""
+def _ones(layer: JudgedLayer, lanes: np.ndarray) -> np.ndarray:
+    """Ones in a window of every weight's stream, [groups, outputs, taps]: exact, or N |level| / 2**bits of too many sources."""
     magnitude = np.abs(layer.w)
-    distinct = dict.fromkeys(lanes.ravel())
-    if len(distinct) > EXACT_PAIRS:
+    number: dict[Randomness, int] = {}
+    which = np.array([number.setdefault(each, len(number)) for each in lanes.ravel()]).reshape(lanes.shape)
+    if len(number) > EXACT_PAIRS:
         return layer.length * magnitude / (1 << layer.bits)
     ones = np.empty(layer.w.shape)
-    spread = np.broadcast_to(lanes, layer.w.shape)
-    number = {each: k for k, each in enumerate(distinct)}
-    which = np.array([number[each] for each in lanes.ravel()]).reshape(lanes.shape)
-    which = np.broadcast_to(which, spread.shape)
+    which = layer.geometry.weights(np.broadcast_to(which, layer.w_shape))
     for each, k in number.items():
         below = np.bincount(each.sequence(layer.length), minlength=1 << layer.bits).cumsum()
         ones[which == k] = np.concatenate([[0], below])[magnitude[which == k]]
     return ones
-
-
-def ideal_levels(module: Module, x: np.ndarray) -> dict[Operation, np.ndarray]:
-    """What each sc.dot's x operand is given on inputs x [samples, ...] (real units), by the ideal evaluator.
-
-    Levels, int64 [samples, n], where SNGs make the streams; encoded numbers, float, where state machines do.
-    """
-    seen: dict[Value, np.ndarray] = {}
-
-    def watch(op: Operation, value: np.ndarray) -> None:
-        if op.result is not None and isinstance(op.result.type, Stream):
-            seen[op.result] = value
-
-    (source,) = module.inputs
-    assert source.result is not None
-    evaluate(module, x.reshape(len(x), *source.result.type.shape), watch)
-    levels = {}
-    for dot in module.ops_named("sc.dot"):
-        stream = dot.operands[0]
-        numbers, maker = seen[stream], generator_of(stream)
-        if maker is not None:
-            kind = maker.operands[0].type
-            assert isinstance(kind, Level)
-            numbers = kind.encoding.encode(numbers, kind.bits)
-        levels[dot] = numbers
-    return levels
-
-
-def signal_deviation(dot: Operation, x_levels: np.ndarray) -> float:
-    """Standard deviation over the samples of a layer's ideal total, in counts, RMS over its outputs."""
-    layer = _layer(dot, x_levels)
-    x = layer.x if generator_of(dot.operands[0]) is None else layer.x_encoding.decode(layer.x, layer.bits)
-    totals = layer.length * (x @ layer.w_encoding.decode(layer.w, layer.bits).T)
-    return float(np.sqrt(totals.var(axis=0).mean()))

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-Operand = "Expr | int"
-
 
 @dataclass(frozen=True, eq=False)
 class Expr:

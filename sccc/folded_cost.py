@@ -13,7 +13,7 @@ from sccc.cells import Comb
 from sccc.cost import Cost, op_cost
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import timing
-from sccc.engines import AddEngine, Engine, LayoutEngine, PoolEngine, ProductEngine, constant_of, level_bits
+from sccc.engines import AddEngine, Engine, LayoutEngine, PoolEngine, ProductEngine, constant_of
 from sccc.expr import Expr
 from sccc.gates import COMPARE, FULL_ADDER
 from sccc.ir import Module
@@ -21,7 +21,7 @@ from sccc.neurons import root_source
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import product_of
 from sccc.ops.fixed import number_range
-from sccc.types import Level, Stream, Total
+from sccc.types import Level, Stream, Total, lane_width
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _product_cost(engine: ProductEngine) -> Cost:
     f, x = engine.folding, engine.inputs[0].value.type
     totals = engine.totals.type if engine.totals else None
     assert isinstance(x, Level) and isinstance(totals, Total)
-    width = level_bits(totals)
-    cost = parts.line_buffer(f.buffer, f.walk, x) + parts.taps(f.walk.step_words, f.word * level_bits(x))
+    width = lane_width(totals)
+    cost = parts.line_buffer(f.buffer, f.walk, x) + parts.taps(f.walk.step_words, f.word * lane_width(x))
     cost += parts.control(f.length, f.tap_blocks, f.uses) + parts.counter(f.windows)
     cost += _stream_cost(engine) if isinstance(engine.op.operands[0].type, Stream) else _number_cost(engine)
     cost += parts.accumulators(f.results, width) + parts.results(f.results, width, engine.output.beat)
@@ -139,7 +139,7 @@ def _number_cost(engine: ProductEngine) -> Cost:
 def _add_cost(engine: AddEngine) -> Cost:
     cost, lanes = Cost(), engine.output.beat
     for depth, link in zip(engine.depths, engine.inputs, strict=True):
-        cost += parts.fifo(depth, link.beat * level_bits(link.value.type)) + parts.numbers(link.value.type, lanes)
+        cost += parts.fifo(depth, link.beat * lane_width(link.value.type)) + parts.numbers(link.value.type, lanes)
     cell = REGISTRY[engine.op.name].cell
     assert isinstance(cell, Comb)
     return cost + parts.integer_op(engine.op, cell, lanes) + _tail_cost(engine)
@@ -147,7 +147,7 @@ def _add_cost(engine: AddEngine) -> Cost:
 
 def _layout_cost(engine: LayoutEngine) -> Cost:
     """Addresses of what is stored and of the order, and the choice of what is sent."""
-    width = engine.output.beat * level_bits(engine.output.value.type)
+    width = engine.output.beat * lane_width(engine.output.value.type)
     cost = parts.counter(engine.output.beats) + parts.stage(width)
     entry = sum(link.beats for link in engine.inputs).bit_length()
     for link in engine.inputs:
@@ -159,7 +159,7 @@ def _tail_cost(engine: Engine) -> Cost:
     """What happens to the totals that leave at a time, and the register behind."""
     lanes = engine.output.beat
     cost = sum((parts.tail_op(op, lanes) for op in engine.tail), Cost())
-    return cost + parts.stage(lanes * level_bits(engine.output.value.type))
+    return cost + parts.stage(lanes * lane_width(engine.output.value.type))
 
 
 def _output_cost(flow: Dataflow, engine: Engine) -> Cost:
@@ -167,6 +167,6 @@ def _output_cost(flow: Dataflow, engine: Engine) -> Cost:
     link = engine.output
     cost = parts.fork(len(flow.readers(link)))
     if flow.sink.link is link:
-        cost += parts.collect(link.beats, link.beat * level_bits(link.value.type))
+        cost += parts.collect(link.beats, link.beat * lane_width(link.value.type))
         cost += op_cost(flow.argmax) if flow.argmax is not None else Cost()
     return cost

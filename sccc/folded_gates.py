@@ -8,13 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from sccc.cells import Comb, Fold, Memory
-from sccc.cost import Cost, lane_bits, op_cost
-from sccc.engines import level_bits
+from sccc.cost import Cost, op_cost, value_range
 from sccc.gates import FULL_ADDER, HALF_ADDER, LOOKAHEAD_ADDER, Logic, adder_gates, sum_bits, sum_gates
 from sccc.ir import Operation
 from sccc.line_buffer import LineBuffer, Walk
 from sccc.ops import REGISTRY
-from sccc.types import Encoding, Level, Total, Type
+from sccc.types import Encoding, Level, Type, lane_width
 
 COUNTER = HALF_ADDER + 1.5
 """Gates per bit of a counter: a half adder, a gate to begin anew, and half a one to compare with the end."""
@@ -106,7 +105,7 @@ def line_buffer(buffer: LineBuffer, walk: Walk, kind: Type) -> Cost:
     total = sum((counter(n) for n in (*counted, walk.steps, walk.repeats, walk.blocks)), Cost())
     base = (walk.blocks * walk.tap_words + walk.tap_words).bit_length()
     slot = max(1, (walk.step_words - 1).bit_length())
-    registers = 3 * line + 3 * y + 3 * x + base + slot + 4 + buffer.word * level_bits(kind)
+    registers = 3 * line + 3 * y + 3 * x + base + slot + 4 + buffer.word * lane_width(kind)
     gates = line * 4 * CONSTANT_STEP + 5 * adder_gates(address)  # rows; row + column + channel, read and written
     gates += y * (2 * adder_gates(1) + 8 * HALF_ADDER + 6)  # rows here and needed; moved on, bounded, chosen
     gates += x * (adder_gates(1) + 6 * HALF_ADDER + 4)  # the same of columns
@@ -144,17 +143,9 @@ def integer_op(op: Operation, cell: Comb, lanes: int) -> Cost:
             # What follows is as wide as with the largest factor; a power of two costs nothing by itself.
             bits = int(np.abs(factors).max()).bit_length()
             ranges[name] = 1 << bits, 1 << bits
-            varying += multiplier(lane_bits(op.operands[0].type), bits + 1)
+            varying += multiplier(lane_width(op.operands[0].type), bits + 1)
             addresses += counter(np.size(value) // lanes)
-    return Cost(gates=lanes * (varying + Logic(ranges, lane_bits(op.result.type)).gates(cell.result))) + addresses
-
-
-def value_range(kind: Type) -> tuple[int, int]:
-    """The smallest and largest number that a lane holds."""
-    if isinstance(kind, Level):
-        return kind.encoding.minimum_level(kind.bits), kind.encoding.maximum_level(kind.bits)
-    assert isinstance(kind, Total)
-    return kind.lo, kind.hi
+    return Cost(gates=lanes * (varying + Logic(ranges, lane_width(op.result.type)).gates(cell.result))) + addresses
 
 
 def fold_step(op: Operation, lanes: int) -> Cost:
@@ -162,7 +153,7 @@ def fold_step(op: Operation, lanes: int) -> Cost:
     cell, kind = REGISTRY[op.name].cell, op.result.type if op.result else None
     assert isinstance(cell, Fold) and kind is not None
     tap = value_range(op.operands[0].type)
-    width = max(lane_bits(kind), lane_bits(op.operands[0].type) + 1)
+    width = max(lane_width(kind), lane_width(op.operands[0].type) + 1)
     so_far = value_range(kind)
     logic = Logic({"a": so_far, "b": tap}, width)
     return Cost(gates=lanes * (logic.gates(cell.result) + 3 * width), flipflops=lanes * width + 1)
@@ -171,4 +162,4 @@ def fold_step(op: Operation, lanes: int) -> Cost:
 def numbers(kind: Type, lanes: int) -> Cost:
     """Levels as integers: nothing, or a negation where they have a sign."""
     signed = isinstance(kind, Level) and kind.encoding is Encoding.SIGNED
-    return Cost(gates=lanes * FULL_ADDER * lane_bits(kind) if signed else 0)
+    return Cost(gates=lanes * FULL_ADDER * lane_width(kind) if signed else 0)

@@ -12,9 +12,10 @@ from typing import Any
 import networkx
 
 from sccc.cells import Fsm
+from sccc.correlation import generator_of
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.registry import Shared, Uncorrelated
+from sccc.ops.registry import Selects, Shared, Uncorrelated
 from sccc.types import Count, Random, Stream
 
 INDEPENDENT, CORRELATED, INDIFFERENT = "independent", "correlated", "indifferent"
@@ -83,8 +84,8 @@ def _meet(graph: networkx.Graph, op: Operation, parts: dict[Value, frozenset[str
     definition = REGISTRY[op.name]
     needs: dict[tuple[str, str], str] = {}
     for need in definition.needs:
-        if isinstance(need, Shared):
-            continue  # a need of lanes of one operand: the graph's nodes are whole operands
+        if isinstance(need, Shared | Selects):
+            continue  # needs of lanes of one operand, or of a random number: the graph's nodes are whole streams
         pair = tuple(definition.operand(op, name).name for name in need.operands)
         needs[pair[0], pair[1]] = INDEPENDENT if isinstance(need, Uncorrelated) else CORRELATED
     for v, w in itertools.combinations([v for v in op.operands if v in parts], 2):
@@ -111,6 +112,12 @@ def constraint_graph(graph: networkx.Graph) -> networkx.Graph:
     SNGs behind it, with the attribute `through` (its name). Edges between SNGs proper have through = "".
     """
     result = networkx.Graph()
+
+    def proper(name: str) -> str:
+        """The SNG stream that a stream is, perhaps in other lanes or pooled; "" where there is none."""
+        maker = generator_of(graph.nodes[name]["value"])
+        return maker.result.name if maker is not None and maker.result is not None else ""
+
     by_source: dict[str, list[str]] = {}
     for name, node in graph.nodes.items():
         if node["kind"] == "sng":
@@ -119,19 +126,16 @@ def constraint_graph(graph: networkx.Graph) -> networkx.Graph:
     for a, b, edge in graph.edges(data=True):
         if edge["need"] != INDEPENDENT:
             continue
-        ends = [_sngs(graph, name, by_source) for name in (a, b)]
-        result.add_nodes_from(n for n in (a, b) if graph.nodes[n]["kind"] == "sng")
+        ends = [[proper(name)] if proper(name) else _sngs(graph, name, by_source) for name in (a, b)]
+        result.add_nodes_from(n for n in map(proper, (a, b)) if n)
         for u, v in itertools.product(*ends):
-            through = next((n for n in (a, b) if graph.nodes[n]["kind"] != "sng"), "")
+            through = next((n for n in (a, b) if not proper(n)), "")
             if not (result.has_edge(u, v) and result.edges[u, v]["through"] == ""):
                 result.add_edge(u, v, through=through, ops=edge["ops"])
     return result
 
 
 def _sngs(graph: networkx.Graph, name: str, by_source: dict[str, list[str]]) -> list[str]:
-    """The SNG streams that a stream is, or comes from; those of biases, which are never multiplied, left out."""
-    node = graph.nodes[name]
-    if node["kind"] == "sng":
-        return [name]
+    """The SNG streams that a stream comes from; those of biases, which are never multiplied, left out."""
     multiplied = lambda n: any(e["need"] == INDEPENDENT for e in graph.adj[n].values())  # noqa: E731
-    return sorted({n for s in node["sources"] for n in by_source.get(s, []) if multiplied(n)})
+    return sorted({n for s in graph.nodes[name]["sources"] for n in by_source.get(s, []) if multiplied(n)})

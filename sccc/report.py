@@ -57,7 +57,8 @@ def scc_table(layers: list[dict[str, Any]]) -> Table:
     for layer in layers:
         for pair in layer["worst"]:
             predicted = "-" if pair["predicted"] is None else f"{pair['predicted']:+.3f}"
-            lanes = f"x[{pair['x']}] w[{pair['output']}, {pair['x']}]"
+            weight = f"w[{', '.join(map(str, pair['weight']))}]"
+            lanes = f"x[{pair['x']}] {weight}" if len(pair["weight"]) == 2 else f"{weight} at all positions"
             figures = f"{pair['deviation']:+.4f}", f"{pair['measured']:+.3f}", predicted
             rows.append([layer["layer"], lanes, *figures, f"{layer['rms']:.3f} of {layer['pairs']:,}"])
     headings = ["layer", "worst pairs", "p11 - pa pb", "SCC", "predicted", "RMS SCC of all pairs"]

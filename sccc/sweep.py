@@ -20,7 +20,7 @@ import numpy as np
 from sccc import __version__
 from sccc.config import Config
 from sccc.data import Data
-from sccc.diagnostics import Location, SccError
+from sccc.diagnostics import Collector, Location, SccError
 from sccc.digest import digest, pack
 from sccc.files import write_files
 from sccc.ir import Module
@@ -132,8 +132,9 @@ def run_sweep(
     all points.
     """
     assert data.y is not None
-    kept = Cache(cache or cache_folder(), digest(source, data.x, data.y, calibration))
     points = sweep.points()
+    _check(sweep, points)
+    kept = Cache(cache or cache_folder(), digest(source, data.x, data.y, calibration))
     results = {point: found for point in points if (found := kept.load(sweep, point)) is not None}
     for result in results.values():
         result["cached"] = True
@@ -153,6 +154,16 @@ def run_sweep(
     return [results[point] for point in points]
 
 
+def _check(sweep: Sweep, points: Iterable[Point]) -> None:
+    """Every point has legal options. Raises SccError with each problem once."""
+    problems = Collector()
+    for point in points:
+        with problems.catching():
+            sweep.config(point)
+    problems.diagnostics = list(dict.fromkeys(problems.diagnostics))
+    problems.raise_if_any()
+
+
 def _run_missing(
     source: Module,
     data: Data,
@@ -166,6 +177,10 @@ def _run_missing(
     groups = list(_groups(source, sweep, missing, calibration, run, store))
     tasks = [(group, data.x, data.y, tuple(sweep.flips), run.threads) for group in groups]
     for group, answer in run(simulate_group, tasks):
+        if isinstance(answer, str):
+            for member in groups[group].members:
+                store(Point(*member.key), {"refused": answer})
+            continue
         for member, right in zip(groups[group].members, answer, strict=True):
             low, high = wilson(right, len(data.x))
             from_prefix = groups[group].length if member.length != groups[group].length else 0
@@ -192,9 +207,7 @@ def _groups(
     for point in points:
         wanted.setdefault((point.style, point.encoding, point.length), []).append(point)
     keys, packed = list(wanted), pack(source)
-    tasks = []
-    for key in keys:
-        tasks.append((packed, _config_or_error(sweep, wanted[key][0]), calibration))
+    tasks = [(packed, sweep.config(wanted[key][0]), calibration) for key in keys]
     compiled: dict[tuple[str, str, int], Compiled] = {}
     for number, made in run(compile_point, tasks):
         key = keys[number]
@@ -212,13 +225,6 @@ def _groups(
                 if key[:2] == (style, encoding) and Point(style, encoding, key[2], rate) in wanted[key]
             }
             yield from prefix_groups(family, (style, encoding), rate, sweep.base.options.seed)
-
-
-def _config_or_error(sweep: Sweep, point: Point) -> Config | str:
-    try:
-        return sweep.config(point)
-    except SccError as error:
-        return error.diagnostics[0].message
 
 
 class Runner:

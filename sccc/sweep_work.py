@@ -11,7 +11,6 @@ from sccc.accuracy import predictions
 from sccc.api import compile
 from sccc.backends.simulator import Simulator
 from sccc.config import Config
-from sccc.data import Data
 from sccc.diagnostics import SccError
 from sccc.digest import Packed, digest, pack, unpack
 from sccc.early_exit import SUMS, final_sum, prefix_module
@@ -54,10 +53,8 @@ class Group:
     members: tuple[Member, ...]
 
 
-def compile_point(source: Packed, config: Config | str, calibration: np.ndarray | None) -> Compiled:
-    """Compile; config may be why there is none."""
-    if isinstance(config, str):
-        return Compiled(refused=config)
+def compile_point(source: Packed, config: Config, calibration: np.ndarray | None) -> Compiled:
+    """Compile, or say why the compiler refuses."""
     try:
         module = compile(unpack(source), config=config, calibration=calibration)
     except SccError as error:
@@ -66,14 +63,18 @@ def compile_point(source: Packed, config: Config | str, calibration: np.ndarray 
 
 
 def streams_on(module: Module) -> bool:
-    """Whether the totals of a prefix are those of a shorter window: no layer but the last waits for the end of one."""
+    """Whether the class after a prefix is that of a shorter window: no layer but the last waits for the end of one.
+
+    A single score is no class: it is compared with a half, in real units, which totals are not.
+    """
     try:
-        final_sum(module)
+        total = final_sum(module).result
     except SccError:
         return False
+    assert total is not None
     made = [op for op in module if op.result is not None and isinstance(op.result.type, Level) and op.operands]
     sums = [op for op in module if op.name in SUMS]
-    return not made and len(sums) == 1
+    return not made and len(sums) == 1 and total.type.lanes > 1
 
 
 def is_prefix(short: Module, long: Module, length: int, whole: int) -> bool:
@@ -120,23 +121,24 @@ def prefix_groups(family: Mapping[int, Compiled], name: tuple[str, str], rate: f
         left = [n for n in rest if n not in shared]
 
 
-def simulate_group(group: Group, x: np.ndarray, y: np.ndarray, flips: tuple[str, ...], threads: int) -> list[int]:
-    """How many samples each point of the group gets right."""
-    module, data = unpack(group.packed), Data(x, y)
-    options = {"flip_rate": group.flip_rate, "flips": flips, "seed": group.seed, "threads": threads}
-    if len(group.members) == 1:
-        output = Simulator(module, **options).run(data.x).output  # type: ignore[arg-type]
-        return [int((predictions(output) == y).sum())]
-    op = final_sum(module)
-    own = np.asarray(op.attributes["initial"], dtype=np.int64)
-    simulator = Simulator(module, prefixes=[member.length for member in group.members], **options)  # type: ignore[arg-type]
-    totals = simulator.run(data.x).prefixes
-    assert totals is not None
+def simulate_group(group: Group, x: np.ndarray, y: np.ndarray, flips: tuple[str, ...], threads: int) -> list[int] | str:
+    """How many samples each point of the group gets right, or why such flips are refused."""
+    module, prefixes = unpack(group.packed), [member.length for member in group.members]
+    try:
+        simulator = Simulator(
+            module, prefixes=prefixes if len(prefixes) > 1 else (), flip_rate=group.flip_rate, flips=flips,
+            seed=group.seed, threads=threads,
+        )  # fmt: skip
+    except SccError as error:
+        return error.diagnostics[0].message
+    run = simulator.run(x)
+    if run.prefixes is None:
+        return [int((predictions(run.output) == y).sum())]
+    own = np.asarray(final_sum(module).attributes["initial"], dtype=np.int64)
     right = []
     for number, member in enumerate(group.members):
-        share = (2 * own * member.length + group.length) // (
-            2 * group.length
-        )  # what `prefix_totals` added for the start
-        exact = totals[:, number] - share + np.asarray(member.initial).reshape(-1)
-        right.append(int((exact.argmax(axis=1) == y).sum()) if exact.shape[1] > 1 else 0)
+        # `prefix_totals` has added the longest window's start values in part; each point has its own in full
+        added = (2 * own * member.length + group.length) // (2 * group.length)
+        totals = run.prefixes[:, number] - added + np.asarray(member.initial).reshape(-1)
+        right.append(int((predictions(totals) == y).sum()))
     return right

@@ -1,4 +1,4 @@
-"""Training of a dense network: by gradient counters as on chip, by their rivals, or by float gradient descent.
+"""Training of a network: by gradient counters as on chip, by their rivals, or by float gradient descent.
 
 All rules start from the same weights and meet the same samples in the same order, so that accuracies compare.
 """
@@ -26,7 +26,8 @@ from sccc.ir import Module, Operation
 from sccc.passes import PassContext, run_passes
 from sccc.passes.fold_constants import FoldConstants
 from sccc.passes.fuse_layers import FuseLayers
-from sccc.passes.insert_gradient_counters import Chain, InsertGradientCounters, read_chain
+from sccc.passes.insert_gradient_counters import InsertGradientCounters
+from sccc.passes.training_chain import WEIGHTED, Chain, read_chain
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
 FLOAT_RULES = ("float", "float-momentum")
@@ -44,9 +45,8 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. epochs: passes over the samples; step_bits: the step (in float the learning rate) is 2**-step_bits; sources,
-    loss, weight_range, decay_bits, momentum_bits: as in insert-gradient-counters; seed: of the order, the sources and new
-    weights; from_scratch: start from new weights."""
+    """How to train. epochs: passes over the samples; step_bits: the step (in float the learning rate) is 2**-step_bits; seed: of
+    the order, the sources and new weights; from_scratch: start from new weights; the others: as in insert-gradient-counters."""
 
     rule: str = "gdc"
     epochs: int = 20
@@ -56,6 +56,9 @@ class TrainingOptions:
     weight_range: int = 0
     decay_bits: int = 3
     momentum_bits: int = 4
+    gradient_range: int = 1
+    forward: str = "fixed"
+    length: int = 256
     from_scratch: bool = False
     seed: int = 1
 
@@ -76,6 +79,9 @@ class TrainingOptions:
             weight_range=self.weight_range,
             decay_bits=self.decay_bits,
             momentum_bits=self.momentum_bits,
+            gradient_range=self.gradient_range,
+            forward=self.forward,
+            length=self.length,
             random_seed=self.seed,
         )
 
@@ -117,18 +123,21 @@ class _Learner(Protocol):
 
 
 def layered(model: Module) -> Module:
-    """The model as a chain of nn.layer ops, which is what is trained. Raises SccError for what is no MLP."""
-    if model.ops_named("nn.layer"):
+    """The model as layers, which are what is trained. Raises SccError for what has no layer form."""
+    if model.ops_named(*WEIGHTED):
         return model.clone()
     return run_passes(model.clone(), [FoldConstants(), FuseLayers()], PassContext())
 
 
 def new_weights(module: Module, seed: int) -> None:
-    """Replace weights by uniform ones within sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010), biases by 0."""
+    """Replace weights by uniform ones within sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010), biases by 0.
+
+    Each tap of a convolution's window counts as an input for each channel, and as an output for each map.
+    """
     random = np.random.default_rng([seed, 0x5CC])
-    for op in module.ops_named("nn.layer"):
+    for op in module.ops_named(*WEIGHTED):
         shape = np.asarray(op.attributes["weight"]).shape
-        limit = np.sqrt(6.0 / sum(shape))
+        limit = np.sqrt(6.0 / (sum(shape[:2]) * np.prod(shape[2:])))
         op.attributes["weight"] = random.uniform(-limit, limit, shape)
         op.attributes["bias"] = np.zeros(shape[0])
 
@@ -196,13 +205,7 @@ def _prepared(
         trainer = Trainer(training_module(module, options, x))
         return trainer, trainer.numbers(x), trainer.numbers(test)
     beta = 1.0 - 2.0**-options.decay_bits if options.rule == "float-momentum" else 0.0
-    layers = [op.attributes for op in chain.layers]
-    learner = FloatTrainer(
-        [np.asarray(a["weight"]) for a in layers],
-        [np.broadcast_to(np.asarray(a["bias"]), (len(a["weight"]),)) for a in layers],
-        [str(a["function"]) for a in layers],
-        FloatRule(2.0**-options.step_bits, beta, options.loss),
-    )
+    learner = FloatTrainer(chain.steps, FloatRule(2.0**-options.step_bits, beta, options.loss))
     both = [learner.numbers((d.reshape(len(d), -1) - chain.offset) / chain.scale) for d in (x, test)]
     return learner, both[0], both[1]
 
@@ -221,17 +224,18 @@ def _compile_kernels(learner: _Learner, numbers: np.ndarray, labels: np.ndarray)
 
 
 def _trained_layers(chain: Chain, learner: _Learner) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    names = [op.result.name for op in chain.layers if op.result is not None]
-    if isinstance(learner, FloatTrainer):
-        return dict(zip(names, learner.layers(), strict=True))
-    assert isinstance(learner, Trainer)
-    state, found = learner.state, {}
-    for name in names:
-        parts = []
-        for suffix in ("w", "b"):
-            register = learner.module.value(f"{name}_{suffix}")
-            parts.append(state[register.name] / 2.0**register.type.bits)  # type: ignore[attr-defined]
-        found[name] = (parts[0], parts[1])
+    found = learner.layers() if isinstance(learner, FloatTrainer) else {}
+    state = learner.state
+    for op in chain.layers:
+        assert op.result is not None
+        name, shape = op.result.name, np.asarray(op.attributes["weight"]).shape
+        if isinstance(learner, Trainer):
+            parts = []
+            for suffix in ("w", "b"):
+                register = learner.module.value(f"{name}_{suffix}")
+                parts.append(state[register.name] / 2.0**register.type.bits)  # type: ignore[attr-defined]
+            found[name] = (parts[0], parts[1])
+        found[name] = (found[name][0].reshape(shape), found[name][1])
     return found
 
 

@@ -6,9 +6,16 @@ Each has one evaluation in the simulator (backends/simulator/training_reference.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sccc.expr import Expr
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sccc.ir import Operation
 
 
 @dataclass(frozen=True)
@@ -40,16 +47,35 @@ class FreeRunning:
 
 @dataclass(frozen=True)
 class MatrixProduct:
-    """w x (plus a bias aligned with the products), or, `transposed`, x w: both operands vary."""
+    """The sum of products of the first two operands, both of which vary, and perhaps a bias.
 
-    transposed: bool
+    `indices`: an axis letter for each axis of the two operands and of the result, as in einsum: m outputs, n inputs, p positions
+    of a convolution's window (without that axis: one position). With `bias` a third operand [m], aligned with the products by
+    the first operand's fractional bits, is added.
+    """
+
+    indices: tuple[str, str, str]
+    bias: bool = False
+
+    @property
+    def summed(self) -> str:
+        """The axis that the result does not have."""
+        (axis,) = set(self.indices[0]) - set(self.indices[2])
+        return axis
 
 
 @dataclass(frozen=True)
 class Reduce:
-    """All lanes combined into one, two at a time, by `result`, an associative expression over a and b."""
+    """Lanes along the last axis combined into one, two at a time, by `result`, an associative expression over a and b."""
 
     result: Expr
 
 
-TrainingCell = Register | Update | FreeRunning | MatrixProduct | Reduce
+@dataclass(frozen=True)
+class Scatter:
+    """What undoes a Gather: a result lane is the sum of the operand's lanes i whose `index(op)[i]` it is; negative: of none."""
+
+    index: Callable[[Operation], np.ndarray]
+
+
+TrainingCell = Register | Update | FreeRunning | MatrixProduct | Reduce | Scatter

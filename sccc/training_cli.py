@@ -37,6 +37,9 @@ def run_train(args: argparse.Namespace) -> int:
             weight_range=args.weight_range,
             decay_bits=args.decay_bits,
             momentum_bits=args.momentum_bits,
+            gradient_range=args.gradient_range,
+            forward=args.forward,
+            length=args.length,
             from_scratch=args.from_scratch,
             seed=args.seed,
         )

@@ -13,6 +13,7 @@ from sccc.diagnostics import Collector, Location, SccError
 from sccc.frontend import load_onnx
 from sccc.frontend.names import shown
 from sccc.ir import Module
+from sccc.passes.training_chain import WEIGHTED
 from sccc.training import layered
 
 Layers = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -30,7 +31,7 @@ class WritableModel:
         self._places: dict[str, tuple[str, bool, str]] = {}
         """For each layer: the weight's initializer, whether it is transposed, and the bias's."""
         problems = Collector()
-        for op in module.ops_named("nn.layer"):
+        for op in module.ops_named(*WEIGHTED):
             assert op.result is not None
             with problems.catching():
                 self._places[op.result.name] = self._find(op.origin, op.attributes)

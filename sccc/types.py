@@ -150,3 +150,12 @@ class Fixed(Type):
 def signed_width(lo: int, hi: int) -> int:
     """The bits of the narrowest two's complement number that holds lo .. hi."""
     return max((-lo - 1).bit_length() if lo < 0 else 0, hi.bit_length() if hi > 0 else 0) + 1
+
+
+def lane_width(kind: Type) -> int:
+    """Bits that hold one lane of a value: levels are sign and magnitude, counts and totals two's complement."""
+    if isinstance(kind, Level):
+        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
+    if isinstance(kind, Count | Total):
+        return signed_width(kind.lo, kind.hi)
+    return kind.bits if isinstance(kind, Random) else 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sccc.correlation import dependent_pair, generator_of, lanes_of, meeting_pairs
+from sccc.correlation import dependent_pair, dependent_select, generator_of, lanes_of, meeting_pairs
 from sccc.diagnostics import Collector, SccError, nearest
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.ops.registry import REQUIRED, Correlated, Op, Shared, Uncorrelated
+from sccc.ops.registry import REQUIRED, Correlated, Op, Selects, Shared, Uncorrelated
 from sccc.types import Stream
 
 
@@ -68,16 +68,20 @@ def _verify_attributes(op: Operation, definition: Op, problems: Collector) -> No
             problems.add(f"attribute '{name}' is missing: {attr.doc}", op.place())
 
 
-def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated | Shared) -> None:
+def _verify_need(op: Operation, definition: Op, need: Uncorrelated | Correlated | Shared | Selects) -> None:
     if isinstance(need, Shared):
         _verify_shared(op, definition.operand(op, need.x))
+        return
+    if isinstance(need, Selects):
+        for stream in (need.a, need.b):
+            _verify_select(op, definition.operand(op, need.select), definition.operand(op, stream))
         return
     x, w = definition.operand(op, need.a), definition.operand(op, need.b)
     assert isinstance(x.type, Stream)
     if isinstance(need, Correlated):
         _verify_correlated(op, x, w)
         return
-    pair = dependent_pair(x, w, x.type.length)
+    pair = dependent_pair(x, w, x.type.length, op=op)
     if pair is None:
         return
     a, b, deviation = pair
@@ -112,4 +116,15 @@ def _verify_shared(op: Operation, x: Value) -> None:
             f"the lanes of %{x.name} are not made by SNGs that share one source, as this op needs them to be",
             op.place(),
             "give the SNGs one source without masks, or take the op's counterpart on levels",
+        )
+
+
+def _verify_select(op: Operation, select: Value, stream: Value) -> None:
+    assert isinstance(stream.type, Stream)
+    found = dependent_select(select, stream, stream.type.length, int(op.attributes["inputs"]))
+    if found is not None:
+        raise SccError(
+            f"%{select.name} chooses among lanes by numbers that depend on those of %{stream.name} ({found})",
+            op.place(),
+            "give it a source of its own: another Sobol dimension, seed or kind",
         )

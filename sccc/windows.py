@@ -5,7 +5,6 @@ Images are [batch, channels, height, width], or without the batch axis where onl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -114,13 +113,3 @@ def convolve(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1)
         lanes = view.reshape(len(x), groups, inner, rows * columns)
         result += np.matmul(parts[None, :, :, :, tap], lanes)
     return result.reshape(len(x), outputs, rows, columns)
-
-
-def shape_of(window: Window, channels: int, height: int, width: int) -> tuple[int, int, int]:
-    """The shape [channels, rows, columns] of what the window makes of an image."""
-    return (channels, *window.output(height, width))
-
-
-def macs(weight_shape: tuple[int, ...], positions: int) -> int:
-    """Products of a convolution: one per weight and output position."""
-    return math.prod(weight_shape) * positions

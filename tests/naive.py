@@ -194,6 +194,37 @@ class Naive:
             for row in inputs
         ])  # fmt: skip
 
+    def joined(self, op, x, w, select=None) -> np.ndarray:
+        """Counts behind OR and MUX adders. A place is a lane's number modulo g; groups are dealt place by place, by sign."""
+        g = op.attributes["inputs"]
+        inputs, weights, levels = (
+            self.numbers(x).tolist(),
+            self.numbers(w)[0].tolist(),
+            self.of(w.op.operands[0])[0].tolist(),
+        )
+        zeros_matter = w.type.encoding.value == "bipolar"
+        counts = np.zeros((len(inputs), len(weights), op.result.type.length), dtype=np.int64)
+        for j, row in enumerate(levels):
+            groups: dict[tuple, list[int]] = {}
+            taken: dict[tuple, int] = {}
+            for lane, level in enumerate(row):
+                if level != 0 or zeros_matter:
+                    side = level < 0, lane % g
+                    groups.setdefault((side[0], taken.get(side, 0)), []).append(lane)
+                    taken[side] = taken.get(side, 0) + 1
+            for (s, t), _ in np.ndenumerate(counts[:, j]):
+                for lanes in groups.values():
+                    made = [(lane % g, inputs[s][lane][t] * weights[j][lane][t]) for lane in lanes]
+                    if select is not None:
+                        place = int(self.of(select)[t]) * g // 2**select.type.bits
+                        counts[s, j, t] += g * sum(number for where, number in made if where == place)
+                    else:
+                        numbers = [number for _, number in made]
+                        counts[s, j, t] += (1 in numbers) - (-1 in numbers)
+        return counts
+
+    do_or_dot = do_mux_dot = joined
+
     def do_offset(self, op, count, fraction) -> np.ndarray:
         whole = np.broadcast_to(op.attributes["whole"], count.type.shape)
         parts = self.numbers(fraction)[0]

@@ -23,3 +23,23 @@ def random_network(sizes: tuple[int, ...], seed: int = 1, function: str = "tanh"
         if op.attributes["function"] == "tanh":
             op.attributes["function"] = function
     return module
+
+
+def small_cnn(function: str = "relu", pool: str = "nn.max_pool", seed: int = 1) -> Module:
+    """A 6 x 6 image, 2 maps of 3 x 3 with padding, pooling of 2 x 2, 3 maps of 2 x 2, 4 classes; random weights."""
+    module, random = Module("cnn"), np.random.default_rng(seed)
+    value = module.append("nn.input", [], {"shape": [1, 6, 6], "name": "x"}, result="x").result
+
+    def layer(op: str, shape: tuple[int, ...], name: str, **attributes: object) -> None:
+        nonlocal value
+        assert value is not None
+        made = {"weight": random.uniform(-0.7, 0.7, shape), "bias": random.uniform(-0.3, 0.3, shape[0]), **attributes}
+        value = module.append(op, [value], made, result=name).result  # type: ignore[arg-type]
+
+    layer("nn.conv_layer", (2, 1, 3, 3), "c1", function=function, pads=[1, 1, 1, 1])
+    value = module.append(pool, [value], {"kernel": [2, 2], "strides": [2, 2]}, result="p1").result  # type: ignore[list-item]
+    layer("nn.conv_layer", (3, 2, 2, 2), "c2", function=function)
+    value = module.append("nn.reshape", [value], {"shape": [12]}, result="flat").result  # type: ignore[list-item]
+    layer("nn.layer", (4, 12), "fc", function="identity")
+    module.append("nn.output", [value], {"name": "y"})  # type: ignore[list-item]
+    return module

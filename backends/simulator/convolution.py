@@ -1,7 +1,4 @@
-"""Convolutions on packed streams: the windows of a few positions at a time are laid out as rows for the totals kernel.
-
-A block of rows fits the cache, so that memory does not grow with the kernel's size times the batch.
-"""
+"""Convolutions: of packed streams by `taps`, of fixed-point numbers as matrix products, a block of windows at a time."""
 
 from __future__ import annotations
 
@@ -9,17 +6,47 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sccc.backends.simulator import layouts
-from sccc.backends.simulator.layouts import BitTable, Scratch
+from sccc.backends.simulator.layouts import Scratch, sign_table
 from sccc.backends.simulator.products import Plan
-from sccc.backends.simulator.streams import StreamValue, TableStream
-from sccc.backends.simulator.totals import WeightRows, weight_rows, window_totals
-from sccc.expr import fold_bits
+from sccc.backends.simulator.streams import StreamValue
+from sccc.backends.simulator.taps import TapSums, side_size, sides
 from sccc.ops.geometry import Geometry
-from sccc.types import Stream
 
 BLOCK_BYTES = 1 << 20
-"""Memory of the rows that are counted at a time."""
+"""Memory of the windows of numbers that are multiplied at a time."""
+
+
+class Convolution:
+    """Window totals of a convolution with constant weights w, a stream of all of them, that begin at start, int64 as the result."""
+
+    def __init__(self, plan: Plan, geometry: Geometry, w: StreamValue, start: np.ndarray, key: object) -> None:
+        self.geometry, self.key = geometry, key
+        index, table = w.table()
+        parts = geometry.weights(index[0])
+        signs = [None] * geometry.groups if w.signs is None else geometry.weights(w.signs[0])
+        starts = np.broadcast_to(start, geometry.shape).reshape(geometry.groups, -1)
+        self.groups = [
+            TapSums(plan, table, part, own, geometry, g, starts[g])
+            for g, (part, own) in enumerate(zip(parts, signs, strict=True))
+        ]
+
+    def run(self, x: StreamValue, scratch: Scratch) -> np.ndarray:
+        """Totals int64 [samples, channels, rows, columns], in scratch."""
+        index, table = x.table()
+        signs = None if x.signs is None else x.signs.reshape(x.samples, -1)
+        channels, *positions = self.geometry.shape
+        totals = scratch.get((self.key, "totals"), (x.samples, channels, *positions)).view(np.int64)
+        flat = totals.reshape(x.samples, len(self.groups), -1)
+        size = side_size(x.samples, table.units.dtype)
+        for first in range(0, x.samples, size):
+            part = slice(first, min(first + size, x.samples))
+            own = sides(index[part], table, size, scratch, (self.key, "x"))
+            negative = own
+            if signs is not None:
+                negative = sides(signs[part], sign_table(table.length), size, scratch, (self.key, "xs"))
+            for g, group in enumerate(self.groups):
+                group.run(own, negative, flat[part, g], scratch, (self.key, "sums", g))
+        return totals
 
 
 def row_blocks(geometry: Geometry, samples: int, row_bytes: float) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -36,67 +63,6 @@ def as_image(sums: np.ndarray, geometry: Geometry, samples: int) -> np.ndarray:
     """Sums [samples * positions, groups, outputs] in the result's shape: [samples, channels, rows, columns]."""
     made = sums.reshape(samples, geometry.positions, -1).transpose(0, 2, 1)
     return np.ascontiguousarray(made).reshape(samples, *geometry.shape)
-
-
-def group_weights(plan: Plan, geometry: Geometry, w: StreamValue, key: object) -> list[WeightRows]:
-    """The weights of each group as rows. w: a constant stream of all weights."""
-    index, table = w.table()
-    signs = None if w.signs is None else geometry.weights(w.signs[0])
-    kind = Stream((geometry.outputs, geometry.taps), w.type.encoding, w.type.length)
-    made = []
-    for g, part in enumerate(geometry.weights(index[0])):
-        own = None if signs is None else signs[g][None]
-        stream = TableStream(kind, part.reshape(1, -1), table, own)
-        made.append(weight_rows(plan, stream, Scratch(), (key, g)))
-    return made
-
-
-class Convolution:
-    """Window totals of a convolution with constant weights."""
-
-    def __init__(self, plan: Plan, geometry: Geometry, w: StreamValue, key: object) -> None:
-        self.plan, self.geometry, self.key = plan, geometry, key
-        self.weights = group_weights(plan, geometry, w, key)
-        self.padded = bool((geometry.lanes() < 0).any())
-        self.correction = self._correction(w)
-
-    def _correction(self, w: StreamValue) -> np.ndarray | None:
-        """What padding, taken as zero bits, adds wrongly: int64 [positions, groups, outputs]; None when that is nothing."""
-        known = {"x": 0, "xs": 0}
-        bit, neg = (fold_bits(e, known) for e in (self.plan.product.bit, self.plan.product.neg))
-        if not self.padded or bit.is_const(0):
-            return None
-        shape = (self.geometry.groups, self.geometry.outputs, self.geometry.taps)
-        bits = w.bits()[0].reshape(*shape, -1).astype(np.int64)
-        signs = np.zeros(shape, np.int64) if w.signs is None else self.geometry.weights(w.signs[0]).astype(np.int64)
-        env = {"w": bits, "ws": signs[..., None]}
-        ones, minus = (np.broadcast_to(np.asarray(e.evaluate(env)) & 1, bits.shape) for e in (bit, neg))
-        lane = (ones * (1 - 2 * minus)).sum(axis=-1)
-        return np.einsum("pgk,gok->pgo", (self.geometry.lanes() < 0).astype(np.int64), lane)
-
-    def run(self, x: StreamValue, scratch: Scratch) -> np.ndarray:
-        """Totals int64 [samples, channels, rows, columns]."""
-        geometry = self.geometry
-        index, table = x.table()
-        if self.padded:
-            index = np.concatenate([index, np.full((len(index), 1), len(table.packed))], axis=1)
-            table = BitTable(np.concatenate([table.packed, np.zeros_like(table.packed[:1])]), table.length)
-        signs = None
-        if x.signs is not None:
-            signs = np.concatenate([x.signs.reshape(len(x.signs), -1), np.zeros((len(x.signs), 1), np.uint8)], axis=1)
-        sums = np.empty((x.samples * geometry.positions, geometry.groups, geometry.outputs), dtype=np.int64)
-        row_bytes = 8.0 * layouts.row_words(geometry.taps, table.length) + 8.0 * geometry.taps
-        lanes = geometry.lanes()
-        for rows, sample, position in row_blocks(geometry, x.samples, row_bytes):
-            for g, each in enumerate(self.weights):
-                taps = lanes[position, g]
-                packed = layouts.rows(index[sample[:, None], taps], table, scratch, (self.key, "x"))
-                own = None if signs is None else signs[sample[:, None], taps]
-                made = window_totals(packed, own, each, scratch, self.key)
-                sums[rows, g] = made[: rows.stop - rows.start]
-        if self.correction is not None:
-            sums -= np.tile(self.correction, (x.samples, 1, 1))
-        return as_image(sums, geometry, x.samples)
 
 
 class FixedConvolution:

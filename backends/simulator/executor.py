@@ -33,8 +33,8 @@ PREFIXES, CYCLES = "#prefixes", "#cycles"
 BATCH_MEMORY = 400e6
 """Bytes that all batches in progress may hold together."""
 
-CACHED_MEMORY = 2e6
-"""Bytes of packed input streams per batch that a core's cache holds: larger batches are not faster."""
+CACHED_MEMORY = 3e6
+"""Bytes of the widest value of a batch that a core's cache holds: larger batches are not faster."""
 
 MAX_BATCH = 512
 """Samples in a batch beyond which Python's own time per batch no longer matters."""
@@ -194,8 +194,7 @@ class Simulator:
         if self.batch:
             return self.batch
         fits = int(BATCH_MEMORY / self.threads / sum(step.memory for step in self.steps))
-        streams = [v.type for op in self.module.ops_named(*PRODUCT_SUMS) for v in op.operands[:1]]
-        widest = max((s.lanes * s.length / 8 for s in streams if isinstance(s, Stream)), default=1)
+        widest = max((_bytes(value) for step in self.steps for value in step.reads), default=1.0)
         size = min(max(int(CACHED_MEMORY / widest), 2 * LARGE_BLOCK), MAX_BATCH, -(-samples // self.threads))
         size = min(size, fits)
         whole = size // LARGE_BLOCK * LARGE_BLOCK if size >= LARGE_BLOCK else size
@@ -290,6 +289,12 @@ def _raw(output: Operation, made: Any, samples: int) -> np.ndarray:
         made = made.sum(axis=-1)
     made = np.asarray(made, dtype=np.int64)
     return np.broadcast_to(made, (samples, *made.shape[1:])).copy()
+
+
+def _bytes(value: Value) -> float:
+    """Of one sample: streams are packed, levels and totals are words of 64 bits."""
+    kind = value.type
+    return kind.lanes * (kind.length / 8 if isinstance(kind, Stream) else 8.0)
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, X, flip_positions, flipped_bits_of_words, wrapped
+from sccc.backends.simulator.flips import (
+    PRODUCT,
+    STATE,
+    FlipSource,
+    W,
+    X,
+    flip_positions,
+    flipped_bits_of_words,
+    wrapped,
+)
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.streams import StreamValue
-from sccc.cells import Fsm, MultiplyAdd, Race
+from sccc.cells import Fsm, GroupCell, MultiplyAdd, Race
 from sccc.diagnostics import SccError
 from sccc.ir import Module, Operation
 from sccc.ops import REGISTRY
@@ -25,6 +34,8 @@ def check_faults(module: Module, flips: FlipSource) -> None:
         cell = REGISTRY[op.name].cell
         if op.name in PRODUCT_SUMS and flips.touches(number, PRODUCT) and geometry_of(op).window is not None:
             raise SccError("products of a convolution cannot flip", op.place(), "flip operands or states")
+        if isinstance(cell, GroupCell) and flips.touches(number, X, W, PRODUCT):
+            raise SccError("OR and MUX adders cannot have flips", op.place(), "use --adder apc, or flip states")
         if isinstance(cell, MultiplyAdd):
             if geometry_of(op).window is not None and flips.touches(number, X, STATE):
                 raise SccError("a convolution of numbers cannot have flips", op.place(), "leave out --flip-rate")

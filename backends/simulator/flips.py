@@ -9,10 +9,9 @@
 
 A draw is for as many cycles as the window has, 1 in fixed point.
 
-By rate, a lane of N cycles is toggled a Poisson number of times, mean -N ln(1 - 2p) / 2, at cycles drawn uniformly with
-repetition. Each bit's number of toggles is then an independent Poisson variable, and the probability that it is odd is
-exactly p. The work is proportional to the number of flips. For p = 1/2, where that mean is infinite, the streams are
-XORed with random bits.
+By rate, K bits are toggled a Poisson number of times, mean -K ln(1 - 2p) / 2, at places drawn uniformly with repetition. Each
+bit's number of toggles is then an independent Poisson variable, and the probability that it is odd is exactly p. The work is
+proportional to the number of flips. For p = 1/2, where that mean is infinite, the streams are XORed with random bits.
 
 Every (seed, sample, operation, operand) has its own Philox sequence (Salmon et al., SC 2011), so that a result depends
 neither on the batch that a sample is computed in, nor on the engine, nor on what else flips.
@@ -35,17 +34,16 @@ KIND_OF = ("operand", "operand", "product", "state")
 
 ALL_SAMPLES = -1
 
-POSITIONS_PER_DRAW = 1 << 21
-"""Bits of a tensor whose toggles are drawn at once: bounds the memory. Part of what a seed means."""
+BITS_PER_DRAW = 1 << 20
+"""Bits of a tensor whose toggles are drawn at once: so many bits stay in a core's cache. Part of what a seed means."""
 
 
 @dataclass(frozen=True)
 class Toggles:
-    """Toggles of lanes first .. first + len(counts) - 1: lane k is toggled counts[k] times, at the next of `cycles`."""
+    """Toggles of lanes `first` ...: places hold (lane - first) * cycles of the window + cycle, and may hold one twice."""
 
     first: int
-    counts: np.ndarray
-    cycles: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,29 +77,26 @@ class FlipSource:
             yield from self._by_rate(sample, op, operand, lanes, length)
         for each in (ALL_SAMPLES, sample):
             for lane, cycle in self.sites.get((each, op, operand), ()):
-                yield Toggles(lane, np.ones(1, np.int64), np.array([cycle], np.uint32))
+                yield Toggles(lane, np.array([cycle], np.uint32))
 
     def _by_rate(self, sample: int, op: int, operand: int, lanes: int, length: int) -> Iterator[Toggles | Mask]:
         rng = _generator(self.seed, sample, op, operand)
-        piece = max(1, POSITIONS_PER_DRAW // length)
+        piece = max(1, BITS_PER_DRAW // length)
         for first in range(0, lanes, piece):
             count = min(piece, lanes - first)
             if self.rate == 0.5:
                 yield Mask(first, rng.integers(0, 256, (count, -(-length // 8)), dtype=np.uint8))
             else:
-                mean = -0.5 * length * math.log1p(-2.0 * self.rate)
-                counts = rng.poisson(mean, count)
-                yield Toggles(first, counts, _cycles(rng, length, int(counts.sum())))
+                toggles = rng.poisson(-0.5 * count * length * math.log1p(-2.0 * self.rate))
+                yield Toggles(first, _places(rng, count * length, toggles))
 
 
-def _cycles(rng: np.random.Generator, length: int, count: int) -> np.ndarray:
-    """Uniform cycles in 0 .. length - 1: bits of full words where length is a power of two, as that is much faster."""
-    kind = np.uint16 if length <= 1 << 16 else np.uint32
-    if length & (length - 1):
-        return rng.integers(0, length, count, dtype=kind)
-    per_word = 8 // np.dtype(kind).itemsize
-    words = rng.integers(0, 1 << 64, -(-count // per_word), dtype=np.uint64)
-    return words.astype("<u8", copy=False).view(kind)[:count] & np.asarray(length - 1, dtype=kind)
+def _places(rng: np.random.Generator, bits: int, count: int) -> np.ndarray:
+    """Uniform numbers uint32 in 0 .. bits - 1: halves of random words where bits is a power of two, as that is much faster."""
+    if bits & (bits - 1):
+        return rng.integers(0, bits, count, dtype=np.uint32)
+    words = rng.integers(0, 1 << 64, -(-count // 2), dtype=np.uint64)
+    return words.astype("<u8", copy=False).view("<u4")[:count] & np.uint32(bits - 1)
 
 
 def _generator(seed: int, sample: int, op: int, operand: int) -> np.random.Generator:
@@ -118,8 +113,8 @@ def flip_bits(bits: np.ndarray, flips: Iterator[Toggles | Mask]) -> np.ndarray:
             block = flipped[piece.first : piece.first + len(piece.packed)]
             block ^= np.unpackbits(piece.packed, axis=1, count=bits.shape[1], bitorder="little")
         else:
-            lane = np.repeat(np.arange(len(piece.counts)) + piece.first, piece.counts)
-            np.bitwise_xor.at(flipped, (lane, piece.cycles), np.uint8(1))
+            lane, cycle = np.divmod(piece.places, bits.shape[1])
+            np.bitwise_xor.at(flipped, (lane + piece.first, cycle), np.uint8(1))
     return flipped
 
 
@@ -134,7 +129,7 @@ def flip_packed(packed: np.ndarray, length: int, flips: Iterator[Toggles | Mask]
             mask = piece.packed & np.packbits(np.arange(size * 8) < length, bitorder="little")
             flipped[piece.first : piece.first + len(mask), :size] ^= mask
         else:
-            layout_kernels.toggle(flipped[piece.first :], piece.counts, piece.cycles)
+            layout_kernels.toggle(flipped[piece.first :], piece.places, np.uint32(length))
     return flipped
 
 
@@ -145,19 +140,18 @@ def flip_positions(
 
     Between pieces they do so only when these are joined, as must be where sites are given beside a rate.
     """
-    pieces = (_places(piece, length) for piece in flips)
+    pieces = (_toggled(piece, length) for piece in flips)
     for place in [np.concatenate([np.zeros(0, np.int64), *pieces])] if joined else pieces:
         once, times = np.unique(place, return_counts=True)
         yield np.divmod(once[times % 2 == 1], length)
 
 
-def _places(piece: Toggles | Mask, length: int) -> np.ndarray:
+def _toggled(piece: Toggles | Mask, length: int) -> np.ndarray:
     """lane * length + cycle of each toggle."""
     if isinstance(piece, Mask):
         lane, cycle = np.nonzero(np.unpackbits(piece.packed, axis=1, count=length, bitorder="little"))
         return np.asarray((lane + piece.first) * length + cycle)
-    lane = np.repeat(np.arange(len(piece.counts), dtype=np.int64) + piece.first, piece.counts)
-    return np.asarray(lane * length + piece.cycles)
+    return piece.places.astype(np.int64) + piece.first * length
 
 
 def flipped_bits_of_words(flips: Iterable[Toggles | Mask], lanes: int, width: int, cycles: int) -> np.ndarray:

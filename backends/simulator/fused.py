@@ -1,8 +1,9 @@
 """Patterns of operations that one kernel computes: a dot product with the state machine that reads its count.
 
-A sum over the window (a machine whose state only adds the count up) takes the totals kernel; any other machine, also
-behind an `sc.offset`, the window kernel. A count that is traced or that others read has a kernel of its own, and its
-machine goes through the reference functions, as does all with weights that are not constant.
+A sum over the window (a machine whose state only adds the count up) takes the totals kernel, unless it reads streams that a
+window kernel has made; any other machine, also behind an `sc.offset`, takes the window kernel. A count that is traced or
+that others read has a kernel of its own, and its machine goes through the reference functions, as does all with weights
+that are not constant.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def fused_step(builder: Builder, pattern: Pattern) -> Step:
     assert isinstance(cell, Fsm)
     if not _is_dense(pattern.dot):
         run = _convolution_step(builder, pattern, cell)
-    elif only_adds(pattern.machine, cell):
+    elif only_adds(pattern.machine, cell) and not _follows_machine(pattern):
         run = _sum_step(builder, pattern)
     else:
         run = _machine_step(builder, pattern, cell)
@@ -121,6 +122,12 @@ def fused_step(builder: Builder, pattern: Pattern) -> Step:
     out = 0.2 * kind.lanes * kind.length if isinstance(kind, Stream) else 0.0
     assert isinstance(x.type, Stream)
     return Step(pattern.machine, run, [x], 0.3 * x.type.lanes * x.type.length + out + 40.0 * kind.lanes)
+
+
+def _follows_machine(pattern: Pattern) -> bool:
+    """Whether the data are a machine's streams: they lie in blocks, as window kernels read them, and not in rows."""
+    maker = pattern.dot.operands[0].op
+    return maker is not None and isinstance(REGISTRY[maker.name].cell, Fsm)
 
 
 def count_step(builder: Builder, dot: Operation) -> Step:
@@ -227,20 +234,20 @@ def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable
     dot, op = pattern.dot, pattern.machine
     plan, key = Plan(product_of(dot)), fresh_key()
     w = builder.static[dot.operands[1]]
-    convolution = Convolution(plan, geometry_of(dot), w, key)
-    flipper = make_flipper(builder, dot, w)
     start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
+    convolution = Convolution(plan, geometry_of(dot), w, start, key)
+    flipper = make_flipper(builder, dot, w)
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, dot.operands[0])
         if flipper is None:
-            return convolution.run(x, batch.scratch) + start
+            return convolution.run(x, batch.scratch)
         parts = []
         for s in range(batch.samples):
             data, flipped = flipper.sample(x, batch, s)
-            changed = Convolution(plan, convolution.geometry, flipped, key)
-            parts.append(changed.run(data, batch.scratch))
-        return np.concatenate(parts) + start
+            changed = Convolution(plan, convolution.geometry, flipped, start, key)
+            parts.append(changed.run(data, batch.scratch).copy())
+        return np.concatenate(parts)
 
     return run
 

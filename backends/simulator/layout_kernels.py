@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sccc.jit import njit
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def gather_rows(index, table, out):  # type: ignore[no-untyped-def]
     """out[b, i*c:(i+1)*c] = table[index[b, i]], c words of the table's dtype."""
     c = table.shape[1]
@@ -17,7 +18,7 @@ def gather_rows(index, table, out):  # type: ignore[no-untyped-def]
                 out[b, i * c + k] = table[v, k]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False)
 def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
     """64 x 64 bit transposes (Warren, Hacker's Delight 7-3) of table rows uint64 into blocks uint64 [Q, N, K, B]."""
     groups, cycles, words, size = out.shape
@@ -50,13 +51,47 @@ def gather_blocks(index, table, out):  # type: ignore[no-untyped-def]
                         out[q, kw * 64 + t, word, b] = a[t, b]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
-def toggle(packed, counts, cycles):  # type: ignore[no-untyped-def]
-    """Flip bits of packed uint8 [lanes, bytes]: in lane k at the next counts[k] of `cycles`."""
-    position = 0
-    for lane in range(counts.shape[0]):
-        row = packed[lane]
-        for _ in range(counts[lane]):
-            t = cycles[position]
-            position += 1
-            row[t >> 3] ^= np.uint8(1 << (t & 7))
+TILE = 16
+"""Lanes of tiles that are moved between layouts of other orders: they stay in the first-level cache, and their pages at hand."""
+
+
+@njit(nogil=True, boundscheck=False)
+def gather_sides(index, table, out):  # type: ignore[no-untyped-def]
+    """out[i * c + k, b] = table[index[b, i], k], c words of the table's dtype."""
+    samples, lanes = index.shape
+    c = table.shape[1]
+    for i0 in range(0, lanes, TILE):
+        for b0 in range(0, samples, 4 * TILE):
+            b1 = min(b0 + 4 * TILE, samples)
+            for i in range(i0, min(i0 + TILE, lanes)):
+                for k in range(c):
+                    row = out[i * c + k]
+                    for b in range(b0, b1):
+                        row[b] = table[np.uint64(index[b, i]), k]
+
+
+@njit(nogil=True, boundscheck=False)
+def place_sides(sums, scale, offset, add, out):  # type: ignore[no-untyped-def]
+    """out[b, i] = scale * sums[i, b] + offset[i], or, with `add`, that much more than it was; int64."""
+    samples, lanes = out.shape
+    for i0 in range(0, lanes, TILE):
+        i1 = min(i0 + TILE, lanes)
+        for b0 in range(0, samples, TILE):
+            for b in range(b0, min(b0 + TILE, samples)):
+                row = out[b]
+                for i in range(i0, i1):
+                    made = scale * np.int64(sums[i, b]) + offset[i]
+                    row[i] = row[i] + made if add else made
+
+
+@njit(nogil=True, boundscheck=False)
+def toggle(packed, places, length):  # type: ignore[no-untyped-def]
+    """Flip bits of packed uint8 [lanes, bytes]: bit t of lane k for each place k * length + t, uint32."""
+    flat, padding = packed.reshape(-1), np.uint32(packed.shape[1] * 8) - length
+    if padding:
+        for place in places:
+            bit = place + place // length * padding
+            flat[bit >> 3] ^= np.uint8(1 << (bit & 7))
+    else:
+        for bit in places:
+            flat[bit >> 3] ^= np.uint8(1 << (bit & 7))

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 
 from sccc.expr import Expr, Var
 
+COMPARISONS = ("<", "<=", ">", ">=", "==")
 
-def to_python(expr: Expr) -> str:
-    """The expression over Python variables of the same names, fully parenthesised."""
+
+def to_python(expr: Expr, word: str = "") -> str:
+    """The expression over Python variables of the same names, fully parenthesised.
+
+    `word`: a numpy type that holds every intermediate result and is stated for each, as numba would compute in 64 bits.
+    """
     if expr.kind in ("var", "const"):
         return str(expr.args[0])
-    parts = [to_python(arg) for arg in expr.args]
-    if expr.kind == "~":
-        return f"(~{parts[0]})"
+    parts = [to_python(arg, word) for arg in expr.args]
     if expr.kind == "?:":
         return f"({parts[1]} if {parts[0]} else {parts[2]})"
-    return f"({parts[0]} {expr.kind} {parts[1]})"
+    text = f"(~{parts[0]})" if expr.kind == "~" else f"({parts[0]} {expr.kind} {parts[1]})"
+    return text if not word or expr.kind in COMPARISONS else f"{word}{text}"
 
 
 def words(expr: Expr) -> Expr:

@@ -14,14 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from sccc.backends.simulator import reference
+from sccc.backends.simulator import integers, reference
 from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
+from sccc.backends.simulator.groups import group_counter
 from sccc.backends.simulator.layouts import Scratch
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
-from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, reference_bits
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, fresh_key, reference_bits
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Module, Operation, Value
@@ -64,7 +78,7 @@ class Step:
 
 
 class Builder:
-    """Makes the steps of a module. `packed`: whether SNGs make tables of packed streams (numba) or plain bits."""
+    """Makes the steps of a module. `packed`: packed streams and compiled kernels (numba), or plain bits and numpy."""
 
     def __init__(self, module: Module, packed: bool, flips: FlipSource | None) -> None:
         self.module, self.packed, self.flips = module, packed, flips
@@ -95,7 +109,21 @@ def _wire(builder: Builder, op: Operation, cell: Wire) -> Callable[[Batch], Any]
     if "levels" in op.attributes:
         levels = np.asarray(op.attributes["levels"], dtype=np.int64)[None]
         return lambda batch: levels
-    return lambda batch: _converted(op, batch.inputs)
+    if not builder.packed:
+        return lambda batch: _converted(op, batch.inputs)
+    encoder = integers.Encoder(op)
+
+    def run(batch: Batch) -> np.ndarray:
+        levels, holds_nan = encoder.run(batch.inputs, batch.scratch)
+        if holds_nan:
+            raise _no_level(op)
+        return levels
+
+    return run
+
+
+def _no_level(op: Operation) -> SccError:
+    return SccError("the data holds nan, which no level stands for", op.place())
 
 
 def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
@@ -105,7 +133,7 @@ def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
     for i in range(0, len(inputs), height):
         piece = inputs[i : i + height]
         if np.isnan(piece).any():
-            raise SccError("the data holds nan, which no level stands for", op.place())
+            raise _no_level(op)
         pieces.append(input_levels(op, piece))
     return np.concatenate(pieces)
 
@@ -121,6 +149,10 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
         generator = Generator(cell.result, level.type, kind, builder.static[random])
         make = generator.packed if builder.packed else generator.plain
         return lambda batch: make(builder.value(batch, level))
+    if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):
+        definition = REGISTRY[op.name]
+        made = integers.lanewise(cell.result, definition.operands, definition.parameters(op), kind.shape)
+        return lambda batch: made([builder.value(batch, v) for v in op.operands], batch.scratch)
     return lambda batch: evaluate_comb(op, cell.result, [builder.value(batch, v) for v in op.operands])
 
 
@@ -211,6 +243,16 @@ def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, f
     return PlainStream(kind, flipped.reshape(1, *kind.shape, kind.length), signs)
 
 
+def _groups(builder: Builder, op: Operation, cell: GroupCell) -> Callable[[Batch], Any]:
+    count = group_counter(op, builder.packed)
+
+    def run(batch: Batch) -> np.ndarray:
+        x, w, *select = (builder.value(batch, v) for v in op.operands)
+        return count(x, w, select[0] if select else None)
+
+    return run
+
+
 def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callable[[Batch], Any]:
     kind, geometry = result_type(op), geometry_of(op)
     assert isinstance(kind, Total)
@@ -236,15 +278,15 @@ def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callabl
 
 
 def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]:
-    taps, kind = pool_lanes(op), result_type(op)
+    taps, kind, key = pool_lanes(op), result_type(op), fresh_key()
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, op.operands[0])
         values = x.bits() if isinstance(x, StreamValue) else x
-        lanes = op.operands[0].type.lanes
-        made = reference.fold(
-            cell.result, taps, values.reshape(len(values), lanes, *values.shape[1 + len(kind.shape) :])
-        )
+        lanes = values.reshape(len(values), op.operands[0].type.lanes, *values.shape[1 + len(kind.shape) :])
+        if builder.packed and not isinstance(x, StreamValue):
+            return integers.fold(cell.result, taps, lanes, batch.scratch, key)
+        made = reference.fold(cell.result, taps, lanes)
         return PlainStream(kind, made) if isinstance(kind, Stream) else made
 
     return run
@@ -312,6 +354,7 @@ _MAKERS: dict[type, Callable[[Builder, Operation, Any], Callable[[Batch], Any]]]
     Race: _race,
     Arbiter: _arbiter,
     CountCell: _count,
+    GroupCell: _groups,
     MultiplyAdd: _multiply_add,
     Fsm: _fsm,
 }

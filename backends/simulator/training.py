@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from sccc.backends.simulator.training_kernel import Kernel, build_kernel, storage
-from sccc.backends.simulator.training_reference import Reference, State, check_trainable, initial_state
+from sccc.backends.simulator.training_kernel import Kernel, build_kernel
+from sccc.backends.simulator.training_reference import Reference, State, initial_state
+from sccc.backends.simulator.training_types import storage
 from sccc.diagnostics import SccError, nearest
 from sccc.ir import Module
+from sccc.learning import check_learning
 from sccc.ops.training_types import input_numbers
 
 ENGINES = ("numba", "numpy")
@@ -26,7 +28,7 @@ class Trainer:
     def __init__(self, module: Module, kernels: str = "numba") -> None:
         if kernels not in ENGINES:
             raise SccError(f"unknown kernels '{kernels}'", advice=nearest(kernels, ENGINES))
-        check_trainable(module)
+        check_learning(module)
         self.module = module
         self.source = module.ops_named("train.input")[0]
         self._kernel: Kernel | None = build_kernel(module) if kernels == "numba" else None

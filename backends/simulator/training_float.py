@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numba import njit
 
+from sccc.backends.simulator.training_float_kernels import LAYOUT, MAXIMUM, MEAN, PRODUCTS, classes, train
 from sccc.backends.simulator.training_reference import State
+from sccc.ir import Operation
+from sccc.windows import Window
 
-IDENTITY, TANH, SIGMOID, RELU = range(4)
-FUNCTIONS = {"identity": IDENTITY, "tanh": TANH, "sigmoid": SIGMOID, "relu": RELU}
-
-TINY = np.float32(1e-20)
-
-CROSS_ENTROPY, SQUARED_ERROR = range(2)
-LOSSES = {"cross-entropy": CROSS_ENTROPY, "squared-error": SQUARED_ERROR}
+FUNCTIONS = {name: number for number, name in enumerate(("identity", "tanh", "sigmoid", "relu"))}
+LOSSES = {name: number for number, name in enumerate(("cross-entropy", "squared-error"))}
 
 
 @dataclass(frozen=True)
@@ -29,25 +25,59 @@ class FloatRule:
 
 
 class FloatTrainer:
-    """A dense network in float32. weights[l]: [m, n]; biases[l]: [m]; functions[l]: of `FUNCTIONS`.
+    """A chain of nn.layer, nn.conv_layer, nn.max_pool and nn.avg_pool ops in float32.
 
-    All layers lie in one flat array: the parameters of layer l start at `_layout[l, 2]`, its outputs at `_layout[l, 3]`.
+    All numbers of a sample lie in one flat array, inputs first, and so do their errors; `layout` (rows of `LAYOUT`) says where each
+    step reads and writes. What a window sees is listed in `lanes`: places in that array, whose last one holds the padding's zero.
     """
 
-    def __init__(
-        self, weights: list[np.ndarray], biases: list[np.ndarray], functions: list[str], rule: FloatRule
-    ) -> None:
-        self.rule = rule
-        self.shapes = [w.shape for w in weights]
-        rows, parameters, outputs = [], 0, self.shapes[0][1]
-        for (m, n), function in zip(self.shapes, functions, strict=True):
-            rows.append((m, n, parameters, outputs, FUNCTIONS[function]))
-            parameters, outputs = parameters + m * n + m, outputs + m
-        self._layout = np.array(rows, dtype=np.int64)
-        parts = [part for w, b in zip(weights, biases, strict=True) for part in (w.reshape(-1), b.reshape(-1))]
+    def __init__(self, steps: list[Operation], rule: FloatRule) -> None:
+        self.rule, self.steps = rule, steps
+        self._rows: list[dict[str, int]] = []
+        self._lanes: list[np.ndarray] = []
+        self._end, before = steps[0].operands[0].type.lanes, 0
+        parts: list[np.ndarray] = []
+        for op in steps:
+            row = self._step(op, before, sum(len(part) for part in parts))
+            if row["kind"] == PRODUCTS:
+                bias = np.broadcast_to(np.asarray(op.attributes["bias"]), (row["m"],))
+                parts += [np.asarray(op.attributes["weight"]).reshape(-1), bias]
+            before = row["out"]
+        self.layout = np.array([[row[key] for key in LAYOUT] for row in self._rows], dtype=np.int64)
+        found = [np.where(lanes < 0, self._end, lanes).reshape(-1) for lanes in self._lanes]
+        self.lanes = np.concatenate([*found, np.zeros(0)]).astype(np.int32)
         self._parameters = np.concatenate(parts).astype(np.float32)
         self._velocity = np.zeros_like(self._parameters if rule.beta else self._parameters[:0])
-        self._values, self._errors = np.zeros(outputs, dtype=np.float32), np.zeros(outputs, dtype=np.float32)
+        self._values, self._errors = (np.zeros(self._end + 1, dtype=np.float32) for _ in range(2))
+        self._gradient = np.zeros(max(row["n"] for row in self._rows), dtype=np.float32)
+
+    def _step(self, op: Operation, before: int, parameters: int) -> dict[str, int]:
+        """Lay a step out: m results of n terms at each of p positions. `before`: where its operand lies."""
+        shape, a = op.operands[0].type.shape, op.attributes
+        image = (before + np.arange(op.operands[0].type.lanes)).reshape(shape)
+        assert op.result is not None
+        row = {"parameters": parameters, "function": FUNCTIONS[a.get("function", "identity")], "lanes": -1}
+        if op.name == "nn.layer":
+            m, n = np.asarray(a["weight"]).shape
+            row |= {"kind": PRODUCTS, "m": m, "n": n, "p": 1, "inputs": before}
+        else:
+            window = Window.of(a, np.asarray(a["weight"]).shape[2:] if "weight" in a else None)
+            views = np.stack([*window.views(image, -1)])  # [taps, channels, rows, columns]
+            row["lanes"] = sum(lanes.size for lanes in self._lanes)
+            if op.name == "nn.conv_layer":
+                lanes = views.transpose(2, 3, 1, 0).reshape(-1, views.shape[0] * views.shape[1])
+                row |= {"kind": PRODUCTS, "m": op.result.type.shape[0], "n": lanes.shape[1], "p": lanes.shape[0]}
+                row["inputs"], self._end = self._end, self._end + lanes.size
+            else:
+                lanes = views.transpose(1, 2, 3, 0)
+                kind = MAXIMUM if op.name == "nn.max_pool" else MEAN
+                row |= {"kind": kind, "m": op.result.type.lanes, "n": views.shape[0], "p": 1, "inputs": before}
+            self._lanes.append(lanes)
+        row["size"] = op.operands[0].type.lanes
+        row["out"], self._end = self._end, self._end + op.result.type.lanes
+        row["before"] = before
+        self._rows.append(row)
+        return row
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Samples as [samples, lanes] float32."""
@@ -56,23 +86,16 @@ class FloatTrainer:
     def train(self, numbers: np.ndarray, labels: np.ndarray, order: np.ndarray | None = None) -> None:
         """As `Trainer.train`."""
         order = np.arange(len(numbers)) if order is None else order
-        _train(
-            order.astype(np.int64),
-            numbers,
-            np.asarray(labels, dtype=np.int64),
-            self._layout,
-            self._parameters,
-            self._velocity,
-            self._values,
-            self._errors,
-            np.float32(self.rule.rate),
-            np.float32(self.rule.beta),
-            LOSSES[self.rule.loss],
-        )
+        train(
+            order.astype(np.int64), numbers, np.asarray(labels, dtype=np.int64), self.layout, self.lanes,
+            self._parameters, self._velocity, self._values, self._errors, self._gradient,
+            np.float32(self.rule.rate), np.float32(self.rule.beta), LOSSES[self.rule.loss],
+        )  # fmt: skip
 
     def accuracy(self, numbers: np.ndarray, labels: np.ndarray) -> float:
         """As `Trainer.accuracy`."""
-        return float(np.mean(_classes(numbers, self._layout, self._parameters, self._values) == labels))
+        found = classes(numbers, self.layout, self.lanes, self._parameters, self._values)
+        return float(np.mean(found == labels))
 
     @property
     def state(self) -> State:
@@ -83,143 +106,13 @@ class FloatTrainer:
     def state(self, state: State) -> None:
         self._parameters[:], self._velocity[:] = state["parameters"], state["velocity"]
 
-    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Weights and biases of each layer."""
-        found = []
-        for (m, n), start in zip(self.shapes, self._layout[:, 2], strict=True):
-            end = start + m * n
-            found.append((self._parameters[start:end].reshape(m, n).copy(), self._parameters[end : end + m].copy()))
+    def layers(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Weights [m, n] and biases [m] of each step that has any, by its result's name."""
+        found = {}
+        for op, row in zip(self.steps, self._rows, strict=True):
+            if row["kind"] == PRODUCTS:
+                m, n, start = row["m"], row["n"], row["parameters"]
+                parts = self._parameters[start : start + m * n], self._parameters[start + m * n : start + m * n + m]
+                assert op.result is not None
+                found[op.result.name] = (parts[0].reshape(m, n).copy(), parts[1].copy())
         return found
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _forward(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> None:
-    """Inputs and outputs of all layers, one behind the other, into `values`."""
-    before = 0
-    for i in range(len(x)):
-        values[i] = x[i]
-    for layer in range(len(layout)):
-        m, n, start, out, function = layout[layer]
-        w, inputs = parameters[start : start + m * n].reshape(m, n), values[before : before + n]
-        for j in range(m):
-            total = np.float32(0.0)
-            for i in range(n):
-                total += w[j, i] * inputs[i]
-            total += parameters[start + m * n + j]
-            if function == TANH:
-                total = np.tanh(total)
-            elif function == SIGMOID:
-                total = np.float32(1.0) / (np.float32(1.0) + np.exp(-total))
-            elif function == RELU:
-                total = max(total, np.float32(0.0))
-            values[out + j] = total
-        before = out
-
-
-@njit(cache=True, nogil=True)
-def _slope(function: int, a: Any) -> Any:
-    """The derivative of an activation, from its output."""
-    if function == TANH:
-        return np.float32(1.0) - a * a
-    if function == SIGMOID:
-        return a * (np.float32(1.0) - a)
-    return np.float32(1.0 if function == IDENTITY or a > 0 else 0.0)
-
-
-@njit(cache=True, nogil=True)
-def _loss(label: int, layout: np.ndarray, values: np.ndarray, errors: np.ndarray, loss: int) -> None:
-    """The last layer's errors, in front of its activation."""
-    m, _, _, out, function = layout[len(layout) - 1]
-    scores, error = values[out : out + m], errors[out : out + m]
-    if loss == CROSS_ENTROPY:
-        error[:] = np.exp(scores - scores.max())
-        error /= error.sum()
-        error[label] -= np.float32(1.0)
-        return
-    off = np.float32(-1.0 if function == TANH else 0.0)
-    for j in range(m):
-        target = np.float32(1.0) if j == label else off
-        error[j] = (scores[j] - target) * _slope(function, scores[j])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _backward(layer: int, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray, errors: np.ndarray) -> None:
-    """The errors of the layer below."""
-    m, n, start, out, _ = layout[layer]
-    below, function = layout[layer - 1, 3], layout[layer - 1, 4]
-    w, handed = parameters[start : start + m * n].reshape(m, n), errors[below : below + n]
-    handed[:] = np.float32(0.0)
-    for j in range(m):
-        error = errors[out + j]
-        for i in range(n):
-            handed[i] += w[j, i] * error
-    for i in range(n):
-        handed[i] *= _slope(function, values[below + i])
-
-
-@njit(cache=True, nogil=True)
-def _train(
-    order: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    layout: np.ndarray,
-    parameters: np.ndarray,
-    velocity: np.ndarray,
-    values: np.ndarray,
-    errors: np.ndarray,
-    rate: Any,
-    beta: Any,
-    loss: int,
-) -> None:
-    for s in order:
-        _forward(x[s], layout, parameters, values)
-        _loss(y[s], layout, values, errors, loss)
-        for layer in range(len(layout) - 1, -1, -1):
-            if layer:
-                _backward(layer, layout, parameters, values, errors)
-            _descend(layer, layout, parameters, velocity, values, errors, rate, beta)
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _descend(
-    layer: int,
-    layout: np.ndarray,
-    parameters: np.ndarray,
-    velocity: np.ndarray,
-    values: np.ndarray,
-    errors: np.ndarray,
-    rate: Any,
-    beta: Any,
-) -> None:
-    """Move a layer's parameters. Errors below `TINY` move nothing that float32 holds, and would make denormals, which are slow."""
-    m, n, start, out, _ = layout[layer]
-    before = layout[layer - 1, 3] if layer else 0
-    w, inputs = parameters[start : start + m * n].reshape(m, n), values[before : before + n]
-    b = parameters[start + m * n : start + m * n + m]
-    if beta > 0:
-        vw, vb = velocity[start : start + m * n].reshape(m, n), velocity[start + m * n : start + m * n + m]
-        for j in range(m):
-            rest = (np.float32(1.0) - beta) * errors[out + j]
-            for i in range(n):
-                new = beta * vw[j, i] + rest * inputs[i]
-                vw[j, i] = new if abs(new) > TINY else np.float32(0.0)
-                w[j, i] -= rate * vw[j, i]
-            vb[j] = beta * vb[j] + rest
-            b[j] -= rate * vb[j]
-        return
-    for j in range(m):
-        step = rate * errors[out + j]
-        if abs(step) > TINY:
-            for i in range(n):
-                w[j, i] -= step * inputs[i]
-            b[j] -= step
-
-
-@njit(cache=True, nogil=True)
-def _classes(x: np.ndarray, layout: np.ndarray, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
-    found = np.zeros(len(x), dtype=np.int64)
-    m, out = layout[len(layout) - 1, 0], layout[len(layout) - 1, 3]
-    for s in range(len(x)):
-        _forward(x[s], layout, parameters, values)
-        found[s] = np.argmax(values[out : out + m])
-    return found

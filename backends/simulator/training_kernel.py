@@ -1,36 +1,28 @@
 """A training module as one numba kernel: a loop over samples whose body is the module, op by op.
 
-Each op becomes a loop nest by the kind of its cell, around the cell's own expression; no op is known here by name. Lanes
-lie in flat arrays of the narrowest type that holds their range, so that LLVM packs sums of products. Updates come last, since
-they change registers in place; a gradient counter's loop visits only the rows and columns whose bits are set.
+Lanes lie in flat arrays of the narrowest type that holds their range, so that LLVM packs sums of products. Updates come last, since
+they change registers in place. `training_loops` says what becomes of each kind of cell.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from sccc.backends.simulator.codegen import KERNEL, Code, load
-from sccc.backends.simulator.render import to_python
-from sccc.backends.simulator.training_reference import integer_attributes
-from sccc.cells import Comb, Memory, Wire
-from sccc.expr import Expr, Var, wrap
+from sccc.backends.simulator.training_loops import Loops
+from sccc.backends.simulator.training_types import storage
+from sccc.cells import Memory
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
-from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
-from sccc.types import Fixed, Type
+from sccc.training_cells import FreeRunning, Register, Update
+from sccc.types import Count, Stream
 
-FIRST_DEPTH = 2
-"""The body's indentation: in a function, in the loop over samples."""
-
-
-def storage(kind: Type) -> Any:
-    """The narrowest numpy integer that holds a value's lanes."""
-    lo, hi = (kind.lo, kind.hi) if isinstance(kind, Fixed) else (0, 1 << 24)
-    return next(t for t in (np.int8, np.int16, np.int32, np.int64) if np.iinfo(t).min <= lo and hi <= np.iinfo(t).max)
+PIECE = 6
+"""Ops in a function."""
 
 
 @dataclass
@@ -45,21 +37,20 @@ class Kernel:
     infer: Callable[..., None]
     arrays: dict[str, np.ndarray]
     states: dict[str, str]
-    input_type: Any
     source: str = field(repr=False)
 
 
 def build_kernel(module: Module) -> Kernel:
-    """Generate and load the kernel of a module that `check_trainable` accepts."""
+    """Generate and load the kernel of a module that `check_learning` accepts."""
     writer = _Writer(module)
     source = writer.source()
     loaded = load(source)
-    kind = module.ops_named("train.input")[0].result
-    assert kind is not None
-    return Kernel(loaded.train, loaded.infer, writer.arrays, writer.states, storage(kind.type), source)
+    return Kernel(loaded.train, loaded.infer, writer.arrays, writer.states, source)
 
 
 class _Writer:
+    """Allocates what a module holds, and writes both functions."""
+
     def __init__(self, module: Module) -> None:
         self.module = module
         self.names = {value: f"v{number}" for number, value in enumerate(module.values())}
@@ -68,6 +59,7 @@ class _Writer:
         for op in module:
             self._allocate(op)
         self.code = Code()
+        self.loops = Loops(module, self.code, self.names, self.arrays)
 
     def source(self) -> str:
         output = self.module.ops_named("train.output")[0]
@@ -79,32 +71,40 @@ class _Writer:
             if op.result in needed:
                 needed.update(op.operands)
                 forward.append(op)
-        arguments = ", ".join(self.arrays)
-        self._function(f"def train(order, x, y, {arguments}):", "for s in order:")
-        for op in (*(op for op in ops if op not in updates), *updates):
-            self._op(op)
-        self.code.add(0, "", "")
-        self._function(f"def infer(x, results, {arguments}):", "for s in range(len(x)):")
-        for op in reversed(forward):
-            self._op(op)
+        learning = self._pieces("learn", [*(op for op in ops if op not in updates), *updates])
+        inference = self._pieces("infer", forward[::-1])
         scores = output.operands[0]
-        self.code.add(FIRST_DEPTH, f"for i in range({scores.type.lanes}):", f"    results[s, i] = {self._at(scores)}")
+        results = [f"for i in range({scores.type.lanes}):", f"    results[s, i] = {self.loops.at(scores)}"]
+        arguments = ", ".join(self.arrays)
+        self._function(f"def train(order, x, y, {arguments}):", "for s in order:", learning)
+        self._function(f"def infer(x, results, {arguments}):", "for s in range(len(x)):", [*inference, *results])
         return str(self.code)
 
-    def _function(self, head: str, loop: str) -> None:
+    def _pieces(self, stem: str, ops: list[Operation]) -> list[str]:
+        """Functions of PIECE ops each, and the calls of them: numba's work on a function grows faster than the function."""
+        calls = []
+        for start in range(0, len(ops), PIECE):
+            body = self.loops.code = Code()
+            for op in ops[start : start + PIECE]:
+                self.loops.write(op)
+            words = set(re.findall(r"\w+", str(body)))
+            arguments = [name for name in ("s", "x", "y", *self.arrays) if name in words]
+            call = f"{stem}_{start // PIECE}({', '.join(arguments)})"
+            if body.lines:
+                self.code.add(0, KERNEL, f"def {call}:", *body.lines, "", "")
+                calls.append(call)
+        return calls
+
+    def _function(self, head: str, loop: str, body: list[str]) -> None:
         self.code.add(0, KERNEL, head)
         self.code.add(1, loop)
-
-    # -- arrays -----------------------------------------------------------------------------------------------------------
+        self.code.add(2, *body)
+        self.code.add(0, "", "")
 
     def _allocate(self, op: Operation) -> None:
-        """Flat arrays for what an op holds: its lanes, its table, its indices."""
+        """Flat arrays for what an op's result holds between ops, or between samples; of one lane for a scalar."""
         cell = REGISTRY[op.name].cell
-        if isinstance(cell, Update):
-            if cell.columns in cell.still:
-                self.arrays[self._indices(op)] = np.zeros(op.operands[0].type.lanes, dtype=np.int64)
-            return
-        if op.result is None:
+        if op.result is None or isinstance(op.result.type, Stream | Count) or op.name == "sc.source":
             return
         name, kind = self.names[op.result], op.result.type
         if isinstance(cell, Register):
@@ -117,148 +117,8 @@ class _Writer:
             self.arrays[f"{name}_table"] = np.asarray(op.attributes["table"]).astype(storage(kind))
         elif op.name == "train.constant":
             self.arrays[name] = np.asarray(op.attributes["value"]).reshape(-1).astype(storage(kind))
-        if kind.shape and name not in self.arrays:
-            self.arrays[name] = np.zeros(kind.lanes, dtype=storage(kind))
-
-    def _indices(self, op: Operation) -> str:
-        return f"set_{self.module.ops.index(op)}"
-
-    def _at(self, value: Value, index: str = "i") -> str:
-        """A lane of a value. A scalar is a local variable, unless it is held."""
-        name = self.names[value]
-        if value.type.shape:
-            return f"{name}[{index}]"
-        return f"{name}[0]" if name in self.arrays else name
-
-    def _text(self, op: Operation, expr: Expr, places: dict[str, str]) -> str:
-        """An expression of an op as Python: operands where `places` says, attributes as numbers."""
-        bound: dict[str, Expr] = {name: wrap(number) for name, number in integer_attributes(op).items()}
-        bound |= {name: Var(place) for name, place in places.items()}
-        return to_python(expr.substitute(bound))
-
-    # -- ops by cell kind -------------------------------------------------------------------------------------------------
-
-    def _op(self, op: Operation) -> None:
-        writers: dict[type, Callable[[Operation, Any], None]] = {
-            Wire: self._wire, Comb: self._comb, Memory: self._memory, Register: self._nothing,
-            FreeRunning: self._free_running, MatrixProduct: self._matrix_product, Reduce: self._reduce,
-            Update: self._update,
-        }  # fmt: skip
-        cell = REGISTRY[op.name].cell
-        writers[type(cell)](op, cell)
-
-    def _nothing(self, op: Operation, cell: Any) -> None:
-        """A register is there already."""
-
-    def _loop(self, value: Value, body: str, result: str = "") -> None:
-        """`body` for each lane of the result (or once for a scalar)."""
-        head = result or self._at(value)
-        if value.type.shape:
-            self.code.add(FIRST_DEPTH, f"for i in range({value.type.lanes}):", f"    {head} = {body}")
-        else:
-            self.code.add(FIRST_DEPTH, f"{head} = {body}")
-
-    def _wire(self, op: Operation, cell: Wire) -> None:
-        if op.name == "train.input":
-            assert op.result is not None
-            self._loop(op.result, "x[s, i]")
-        elif op.name == "train.label":
-            assert op.result is not None
-            self._loop(op.result, "y[s]")
-
-    def _comb(self, op: Operation, cell: Comb) -> None:
-        assert op.result is not None
-        places = {n: self._at(v) for n, v in zip(REGISTRY[op.name].operands, op.operands, strict=True)}
-        self._loop(op.result, self._text(op, cell.result, {**places, "lane": "i"}))
-
-    def _memory(self, op: Operation, cell: Memory) -> None:
-        kind = op.operands[0].type
-        assert op.result is not None and isinstance(kind, Fixed)
-        self._loop(op.result, f"{self.names[op.result]}_table[{self._at(op.operands[0])} - {kind.lo}]")
-
-    def _free_running(self, op: Operation, cell: FreeRunning) -> None:
-        assert op.result is not None
-        state = f"{self.names[op.result]}_state"
-        lane = f"{state}[i]" if op.result.type.shape else f"{state}[0]"
-        self._loop(op.result, self._text(op, cell.out, {"state": lane}))
-        self._loop(op.result, self._text(op, cell.next, {"state": lane}), lane)
-
-    def _matrix_product(self, op: Operation, cell: MatrixProduct) -> None:
-        assert op.result is not None
-        kind = op.result.type
-        word = "np.int32" if storage(kind) != np.int64 else "np.int64"
-        if cell.transposed:
-            self._transposed(op, self.names[op.operands[1]], op.operands[0], word)
-            return
-        x, w, b = op.operands
-        assert isinstance(x.type, Fixed)
-        n = x.type.lanes
-        self.code.add(
-            FIRST_DEPTH,
-            f"for j in range({kind.lanes}):",
-            f"    total = {word}(0)",
-            f"    for i in range({n}):",
-            f"        total = {word}(total + {word}({self.names[w]}[j * {n} + i]) * {word}({self.names[x]}[i]))",
-            f"    {self.names[op.result]}[j] = total + (np.int64({self.names[b]}[j]) << {x.type.bits})",
-        )
-
-    def _transposed(self, op: Operation, w: str, delta: Value, word: str) -> None:
-        assert op.result is not None
-        result, n = self.names[op.result], op.result.type.lanes
-        self.code.add(
-            FIRST_DEPTH,
-            f"{result}[:] = 0",
-            f"for j in range({delta.type.lanes}):",
-            f"    factor = {word}({self.names[delta]}[j])",
-            "    if factor != 0:",
-            f"        for i in range({n}):",
-            f"            {result}[i] = {word}({result}[i] + {word}({w}[j * {n} + i]) * factor)",
-        )
-
-    def _reduce(self, op: Operation, cell: Reduce) -> None:
-        assert op.result is not None
-        result, x = self._at(op.result), op.operands[0]
-        text = self._text(op, cell.result, {"a": result, "b": self._at(x)})
-        self.code.add(FIRST_DEPTH, f"{result} = np.int64({self._at(x, '0')})")
-        self.code.add(FIRST_DEPTH, f"for i in range(1, {x.type.lanes}):", f"    {result} = {text}")
-
-    def _update(self, op: Operation, cell: Update) -> None:
-        """The register in place, row by row; rows and columns that cannot change anything are passed over."""
-        register = op.operands[0].type
-        columns = register.shape[1] if len(register.shape) == 2 else 1
-        operands = dict(zip(REGISTRY[op.name].operands, op.operands, strict=True))
-        places = {name: self._at(value, f"j * {columns} + i") for name, value in operands.items()}
-        inner, depth = f"for i in range({columns}):", FIRST_DEPTH
-        if cell.columns:
-            places[cell.columns] = self._at(operands[cell.columns])
-        if cell.columns in cell.still and columns > 1:
-            inner = self._gather(op, operands[cell.columns], columns)
-        if cell.rows:
-            places[cell.rows] = "row"
-        self.code.add(depth, f"for j in range({register.shape[0]}):")
-        if cell.rows:
-            self.code.add(depth + 1, f"row = {self._at(operands[cell.rows], 'j')}")
-        if cell.rows in cell.still:
-            self.code.add(depth + 1, "if row == 0:", "    continue")
-        self.code.add(depth + 1, inner)
-        if inner.startswith("for k"):
-            self.code.add(depth + 2, f"i = {self._indices(op)}[k]")
-        own = [name for name in cell.still if name not in (cell.rows, cell.columns)]
-        for name in own:
-            self.code.add(depth + 2, f"if {places[name]} == 0:", "    continue")
-        self.code.add(depth + 2, f"{places[REGISTRY[op.name].operands[0]]} = {self._text(op, cell.next, places)}")
-
-    def _gather(self, op: Operation, value: Value, columns: int) -> str:
-        """Where a column operand is not zero; the head of a loop over these places."""
-        self.code.add(
-            FIRST_DEPTH,
-            "places = 0",
-            f"for i in range({columns}):",
-            f"    if {self._at(value)} != 0:",
-            f"        {self._indices(op)}[places] = i",
-            "        places += 1",
-        )
-        return "for k in range(places):"
+        # A lane behind the last one holds the zeros of padding, and swallows what is added to it.
+        self.arrays.setdefault(name, np.zeros(kind.lanes + 1, dtype=storage(kind)))
 
 
-__all__ = ["Kernel", "build_kernel", "storage"]
+__all__ = ["Kernel", "build_kernel"]

@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from sccc.cells import Comb, Memory, Wire
-from sccc.diagnostics import InternalError, SccError
+from sccc.backends.simulator.reference import count, generate, run_fsm
+from sccc.cells import Arbiter, Comb, Fsm, Gather, Memory, Wire
+from sccc.correlation import sequences
+from sccc.diagnostics import InternalError
 from sccc.ir import Module, Operation, Value
+from sccc.learning import StreamProduct, check_learning
 from sccc.ops import REGISTRY
-from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
-from sccc.types import Fixed
+from sccc.ops.arithmetic import product_of
+from sccc.ops.geometry import geometry_of
+from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Scatter, Update
+from sccc.types import Count, Fixed, Level, Stream
 
 State = dict[str, np.ndarray]
 """What outlives a sample: registers and sources' states, int64, by the name of the value."""
@@ -32,25 +37,6 @@ def initial_state(module: Module) -> State:
     return state
 
 
-def check_trainable(module: Module) -> None:
-    """One input, label and output, hardware only, and one update for each register at most. Raises SccError."""
-    for name in ("train.input", "train.label", "train.output"):
-        if len(module.ops_named(name)) != 1:
-            raise SccError(
-                f"module '{module.name}' has {len(module.ops_named(name))} {name} ops; training wants exactly one",
-                advice="run insert-gradient-counters first",
-            )
-    updated: set[Value] = set()
-    for op in module:
-        cell = REGISTRY[op.name].cell
-        if op.dialect != "train" or cell is None:
-            raise SccError(f"{op.name} is no op of a network that learns", op.place())
-        if isinstance(cell, Update):
-            if op.operands[0] in updated:
-                raise SccError(f"register %{op.operands[0].name} is updated twice", op.place())
-            updated.add(op.operands[0])
-
-
 def integer_attributes(op: Operation) -> dict[str, int]:
     """The attributes that an op's expressions read."""
     kinds = REGISTRY[op.name].attributes
@@ -61,24 +47,44 @@ class Reference:
     """A training module's interpreter. `state` may be read and replaced between samples."""
 
     def __init__(self, module: Module) -> None:
-        check_trainable(module)
+        check_learning(module)
         self.module = module
         self.state = initial_state(module)
         self.updates = [op for op in module if isinstance(REGISTRY[op.name].cell, Update)]
 
     def forward(self, x: np.ndarray, label: int) -> dict[Value, np.ndarray]:
-        """Every value for a sample x (integers, the input's shape), with the registers as they are."""
+        """Every value for a sample x (integers, the input's shape), with the registers as they are.
+
+        Of a forward pass on streams the levels and totals; streams and counts, which change in every cycle, are left out.
+        """
         values: dict[Value, np.ndarray] = {}
         for op in self.module:
-            if op.result is None:
+            if op.result is None or isinstance(op.result.type, Stream | Count) or op.name == "sc.source":
                 continue
-            if op.name == "train.input":
+            if op.name == "sc.accumulate":
+                values[op.result] = self._window(op, values)
+            elif op.name == "train.input":
                 values[op.result] = np.asarray(x, dtype=np.int64)
             elif op.name == "train.label":
                 values[op.result] = np.asarray(label, dtype=np.int64)
             else:
                 values[op.result] = self._value(op, [values[v] for v in op.operands])
         return values
+
+    def _window(self, op: Operation, values: Mapping[Value, np.ndarray]) -> np.ndarray:
+        """Bit by bit: the streams of both SNGs, their products counted in each cycle, the counts added up."""
+        product, accumulate = StreamProduct.behind(op), REGISTRY[op.name].cell
+        assert isinstance(accumulate, Fsm)
+        streams = []
+        for level, source, stream in zip((product.x, product.w), product.sources, product.dot.operands, strict=True):
+            maker, kind = stream.op, level.type
+            assert maker is not None and isinstance(kind, Level)
+            cell = REGISTRY[maker.name].cell
+            assert isinstance(cell, Comb)
+            random = sequences(source, product.length)
+            streams.append(generate(cell.result, values[level][None], random, kind.encoding))
+        counts = count(product_of(product.dot), geometry_of(product.dot), *streams)
+        return run_fsm(accumulate, counts, REGISTRY[op.name].parameters(op))[1][0]
 
     def step(self, x: np.ndarray, label: int) -> dict[Value, np.ndarray]:
         """Process one sample and learn from it; every value it had."""
@@ -114,13 +120,18 @@ class Reference:
 
 
 def _wire(self: Reference, op: Operation, cell: Wire, operands: list[np.ndarray]) -> np.ndarray:
-    return np.asarray(op.attributes["value"])
+    return operands[0] if operands else np.asarray(op.attributes["value"])
 
 
 def _comb(self: Reference, op: Operation, cell: Comb, operands: list[np.ndarray]) -> Any:
-    env: dict[str, Any] = {**integer_attributes(op), **dict(zip(REGISTRY[op.name].operands, operands, strict=True))}
+    """An operand with fewer lanes than the result has one for each run of lanes: a scalar for all, a vector for each row."""
     assert op.result is not None
-    return cell.result.evaluate({**env, "lane": np.arange(op.result.type.lanes)})
+    shape, lanes = op.result.type.shape, op.result.type.lanes
+    env: dict[str, Any] = dict(integer_attributes(op))
+    for name, operand in zip(REGISTRY[op.name].operands, operands, strict=True):
+        env[name] = np.repeat(operand.reshape(-1), lanes // operand.size).reshape(shape)
+    env["lane"] = np.arange(shape[-1] if shape else 1)
+    return np.broadcast_to(cell.result.evaluate(env), shape)
 
 
 def _memory(self: Reference, op: Operation, cell: Memory, operands: list[np.ndarray]) -> np.ndarray:
@@ -140,19 +151,41 @@ def _free_running(self: Reference, op: Operation, cell: FreeRunning, operands: l
 
 
 def _matrix_product(self: Reference, op: Operation, cell: MatrixProduct, operands: list[np.ndarray]) -> np.ndarray:
-    if cell.transposed:
-        return operands[0] @ operands[1]
-    x, w, b = operands
+    assert op.result is not None
+    shapes = [*(operand.shape for operand in operands[:2]), op.result.type.shape]
+    axes = [k if len(k) == len(shape) else k.replace("p", "") for k, shape in zip(cell.indices, shapes, strict=True)]
+    made = np.einsum(f"{axes[0]},{axes[1]}->{axes[2]}", *operands[:2])
+    if not cell.bias:
+        return np.asarray(made)
     kind = op.operands[0].type
     assert isinstance(kind, Fixed)
-    return w @ x + (b << kind.bits)
+    bias = operands[2] << kind.bits
+    return np.asarray(made + bias.reshape(bias.shape + (1,) * (made.ndim - 1)))
 
 
 def _reduce(self: Reference, op: Operation, cell: Reduce, operands: list[np.ndarray]) -> Any:
-    combined = operands[0][0]
-    for lane in operands[0][1:]:
+    lanes = np.moveaxis(operands[0], -1, 0)
+    combined = lanes[0]
+    for lane in lanes[1:]:
         combined = cell.result.evaluate({"a": combined, "b": lane})
     return combined
+
+
+def _gather(self: Reference, op: Operation, cell: Gather, operands: list[np.ndarray]) -> np.ndarray:
+    index = cell.index(op)
+    return np.where(index < 0, 0, operands[0].reshape(-1)[index])
+
+
+def _scatter(self: Reference, op: Operation, cell: Scatter, operands: list[np.ndarray]) -> np.ndarray:
+    assert op.result is not None
+    index, kind = cell.index(op), op.result.type
+    made = np.zeros(kind.lanes, dtype=np.int64)
+    np.add.at(made, index[index >= 0], operands[0][index >= 0])
+    return made.reshape(kind.shape)
+
+
+def _arbiter(self: Reference, op: Operation, cell: Arbiter, operands: list[np.ndarray]) -> np.ndarray:
+    return np.argmax(operands[0], axis=-1)
 
 
 _EVALUATORS: dict[type, Callable[[Reference, Operation, Any, list[np.ndarray]], Any]] = {
@@ -163,4 +196,7 @@ _EVALUATORS: dict[type, Callable[[Reference, Operation, Any, list[np.ndarray]], 
     FreeRunning: _free_running,
     MatrixProduct: _matrix_product,
     Reduce: _reduce,
+    Gather: _gather,
+    Scatter: _scatter,
+    Arbiter: _arbiter,
 }

@@ -21,11 +21,11 @@ from sccc.backends.simulator import simulate
 from sccc.backends.synthesis.activity import WORD, GateSimulator, pack, unpack
 from sccc.backends.synthesis.flat import Flat
 from sccc.backends.verilog import Netlist
-from sccc.backends.verilog.layer import lane_width, sign_magnitude
+from sccc.backends.verilog.buses import sign_magnitude
 from sccc.diagnostics import InternalError
 from sccc.ir import Module
 from sccc.ops.source import input_levels
-from sccc.types import Encoding, Level, Type
+from sccc.types import Encoding, Level, Type, lane_width
 
 RESET_CYCLES = 3
 

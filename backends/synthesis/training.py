@@ -212,8 +212,8 @@ def _quantised(name: str, kind: Fixed, seeds: np.ndarray) -> list[str]:
     ports = {"clk": "clk", "rst": "rst", "go": "go", "random": f"r_{name}"}
     compared = widest(quantize.result, {"x": (kind.lo, kind.hi), "random": (0, (1 << random.bits) - 1)}) + 1
     comparison: dict[str, object] = {
-        "LANES": kind.lanes, "R_W": 2, "EW": compared, "X_W": lane_width(kind), "X_ALL": 1,
-        "RANDOM_W": width, "RANDOM_ALL": int(lanes > 1),
+        "LANES": kind.lanes, "R_W": 2, "EW": compared, "X_W": lane_width(kind), "X_RUN": 1,
+        "RANDOM_W": width, "RANDOM_RUN": 1 if lanes > 1 else kind.lanes,
     }  # fmt: skip
     return [
         f"  wire [{lanes * width - 1}:0] r_{name};",

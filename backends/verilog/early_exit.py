@@ -14,36 +14,6 @@ from sccc.types import Count, Total, signed_width
 if TYPE_CHECKING:
     from sccc.backends.verilog.layer import LayerEmitter
 
-WINDOW = """\
-// sccc_window that also ends when `stop` is high: `done` is then high in the next cycle.
-module sccc_window_exit #(
-  parameter LENGTH = 64,
-  parameter T_BITS = 6
-) (
-  input  wire              clk,
-  input  wire              rst,
-  input  wire              go,
-  input  wire              stop,
-  output reg               running,
-  output reg  [T_BITS-1:0] t,
-  output reg               done
-);
-  localparam [T_BITS-1:0] LAST = LENGTH - 1;
-  wire last = running && (stop || t == LAST);
-  always @(posedge clk) begin
-    if (rst) begin
-      running <= 1'b0;
-      done    <= 1'b0;
-      t       <= {T_BITS{1'b0}};
-    end else begin
-      running <= go || (running && !last);
-      done    <= last;
-      t       <= (go || !running) ? {T_BITS{1'b0}} : t + 1'b1;
-    end
-  end
-endmodule
-"""
-
 LEAD = """\
 // Whether the largest of LANES signed totals leads the second safely after t cycles: {rule}.
 module sccc_lead #(
@@ -93,18 +63,6 @@ def lead_module() -> str:
 def races(ops: Iterable[Operation]) -> list[Operation]:
     """The ops that may end a layer's window."""
     return [op for op in ops if isinstance(REGISTRY[op.name].cell, Race)]
-
-
-def exit_window(emitter: LayerEmitter) -> list[str]:
-    """The window of a layer that may stop."""
-    emitter.use("sccc_window_exit", WINDOW)
-    return [
-        "  wire running;",
-        f"  wire [{emitter.time_bits - 1}:0] t;",
-        "  wire safe;",
-        f"  sccc_window_exit #(.LENGTH({emitter.length}), .T_BITS({emitter.time_bits})) window (\n"
-        "    .clk(clk), .rst(rst), .go(go), .stop(running && safe), .running(running), .t(t), .done(done)\n  );",
-    ]
 
 
 def emit_race(emitter: LayerEmitter, op: Operation) -> None:

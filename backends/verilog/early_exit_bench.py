@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from sccc.backends.verilog.buses import bus_width
 from sccc.backends.verilog.interface import Netlist
-from sccc.backends.verilog.layer import bus_width
 from sccc.backends.verilog.testbench import Testbench, hex_words
 from sccc.schedule import Schedule
 

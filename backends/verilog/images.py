@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sccc.backends.verilog import cell_modules, library
+from sccc.backends.verilog.buses import sign_magnitude
 from sccc.backends.verilog.multiply import multiplier_module, number_width, row_multiplier
 from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.render import sized
@@ -20,7 +21,7 @@ from sccc.ops import REGISTRY
 from sccc.ops.fixed import dot_weights
 from sccc.ops.geometry import Geometry, geometry_of
 from sccc.ops.images import pool_lanes
-from sccc.types import Encoding, Level, Stream, Total, signed_width
+from sccc.types import Encoding, Level, Stream, Total, lane_width, signed_width
 
 if TYPE_CHECKING:
     from sccc.backends.verilog.layer import LayerEmitter
@@ -61,8 +62,6 @@ def integer_width(kind: Level) -> int:
 
 def emit_gather(emitter: LayerEmitter, op: Operation) -> None:
     """Wires only; of signed streams the signs too."""
-    from sccc.backends.verilog.layer import lane_width, sign_magnitude
-
     assert op.result is not None
     cell = REGISTRY[op.name].cell
     assert isinstance(cell, Gather)
@@ -89,12 +88,11 @@ def _wires(
 
 def emit_fold(emitter: LayerEmitter, op: Operation) -> None:
     """Windows with the same number of lanes in the image share an instance."""
-    from sccc.backends.verilog.layer import lane_width
-
     x = op.operands[0]
     assert op.result is not None
     kind, levels = op.result.type, isinstance(x.type, Level)
-    taps = pool_lanes(op).reshape(window_taps(op), -1)
+    lanes = pool_lanes(op)
+    taps = lanes.reshape(len(lanes), -1)
     # Integers wide enough for the result of any window: a level is one lane of it.
     out = lane_width(kind) if isinstance(kind, Total) else integer_width(x.type) if isinstance(x.type, Level) else 1
     width = integer_width(x.type) if isinstance(x.type, Level) else 1
@@ -116,11 +114,6 @@ def emit_fold(emitter: LayerEmitter, op: Operation) -> None:
         emitter.register_level(op, name, out)
     else:
         emitter.signals[op.result] = name
-
-
-def window_taps(op: Operation) -> int:
-    rows, columns = op.attributes["kernel"]
-    return int(rows) * int(columns)
 
 
 # -- convolutions ------------------------------------------------------------------------------------------------------

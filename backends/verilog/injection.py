@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sccc.backends.verilog.layer import LayerEmitter, lane_width
+from sccc.backends.verilog.layer import LayerEmitter
 from sccc.backends.verilog.multiply import number_width
 from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.render import packed, to_verilog
@@ -21,7 +21,7 @@ from sccc.ir import Operation, Value
 from sccc.neurons import ConstantStreams
 from sccc.ops.arithmetic import carries_sign, has_multiplier, product_of
 from sccc.ops.geometry import geometry_of
-from sccc.types import Encoding, Level, Stream
+from sccc.types import Encoding, Level, Stream, lane_width
 
 
 @dataclass(frozen=True)

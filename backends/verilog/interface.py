@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sccc.backends.verilog.layer import lane_width
 from sccc.ir import Operation, Value
 from sccc.schedule import Schedule
-from sccc.types import Count, Encoding, Level, Stream, Total
+from sccc.types import Count, Encoding, Level, Stream, Total, lane_width
 
 if TYPE_CHECKING:
     from sccc.backends.verilog.injection import Injection

@@ -11,11 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sccc.backends.verilog import cell_modules, counts, early_exit, images, library
+from sccc.backends.verilog import cell_modules, counts, early_exit, groups, images, library
+from sccc.backends.verilog.buses import bus_width, parameter_width, per_lane, sign_magnitude
 from sccc.backends.verilog.multiply import multiplier_module, multipliers, number_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed, sized
-from sccc.cells import Arbiter, Comb, CountCell, Fold, Fsm, Gather, Memory, MultiplyAdd, Race, SourceCell, Wire
+from sccc.cells import (
+    Arbiter,
+    Comb,
+    CountCell,
+    Fold,
+    Fsm,
+    Gather,
+    GroupCell,
+    Memory,
+    MultiplyAdd,
+    Race,
+    SourceCell,
+    Wire,
+)
 from sccc.counting import ALL_SAVINGS, Savings
 from sccc.diagnostics import InternalError
 from sccc.ir import Operation, Value
@@ -25,25 +39,13 @@ from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.schedule import is_instant
 from sccc.sources import CounterSource, LfsrSource
-from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, signed_width
+from sccc.types import Count, Encoding, Level, Random, Stream, Total, lane_width, signed_width
 
 if TYPE_CHECKING:
     from sccc.backends.verilog.injection import Injection
 
 
-def lane_width(kind: Type) -> int:
-    """Bits of one lane on a packed bus. Levels are sign and magnitude; counts and totals two's complement."""
-    if isinstance(kind, Level):
-        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
-    if isinstance(kind, Count | Total):
-        return signed_width(kind.lo, kind.hi)
-    if isinstance(kind, Random):
-        return kind.bits
-    return 1
-
-
-def bus_width(kind: Type) -> int:
-    return kind.lanes * lane_width(kind)
+NEVER = "1'b0"
 
 
 @dataclass
@@ -122,14 +124,15 @@ class LayerEmitter:
         if is_instant(self.ops):
             lines = ["  reg ended;", "  always @(posedge clk) ended <= go && !rst;", "  assign done = ended;"]
             return ["  // A new sample may come in every cycle.", *lines]
-        if early_exit.races(self.ops):
-            return early_exit.exit_window(self)
         self.use("sccc_window", library.WINDOW)
+        stops = bool(early_exit.races(self.ops))
         return [
             "  wire running;",
             f"  wire [{self.time_bits - 1}:0] t;",
+            *(["  wire safe;"] if stops else []),
             f"  sccc_window #(.LENGTH({self.length}), .T_BITS({self.time_bits})) window (\n"
-            "    .clk(clk), .rst(rst), .go(go), .running(running), .t(t), .done(done)\n  );",
+            f"    .clk(clk), .rst(rst), .go(go), .stop({'running && safe' if stops else NEVER}), .running(running), .t(t), "
+            ".done(done)\n  );",
         ]
 
     def _sources(self) -> list[Random]:
@@ -184,6 +187,8 @@ class LayerEmitter:
             images.emit_fold(self, op)
         elif isinstance(cell, CountCell):
             self._dot(op)
+        elif isinstance(cell, GroupCell):
+            groups.emit_groups(self, op)
         elif isinstance(cell, MultiplyAdd):
             self._multiply_add(op) if geometry_of(op).window is None else images.emit_fixed_conv(self, op)
         elif isinstance(cell, Fsm):
@@ -334,8 +339,8 @@ class LayerEmitter:
         width = parameter_width(own)
         bits = signed_width(lowest, highest)
         parameters: dict[str, object] = {"LANES": lanes, "W": bits, "CW": lane_width(count.type), "PW": width}
-        parameters["START"] = _per_lane(np.asarray(fsm.initial.evaluate(values)), bits, op.result.type.shape)
-        parameters |= {p.upper(): _per_lane(v, width, op.result.type.shape) for p, v in own.items()}
+        parameters["START"] = per_lane(np.asarray(fsm.initial.evaluate(values)), bits, op.result.type.shape)
+        parameters |= {p.upper(): per_lane(v, width, op.result.type.shape) for p, v in own.items()}
         ports = {"clk": "clk", "go": "go", "running": running, "count": self.signals[count]}
         ports["bits" if fsm.out is not None else "states"] = name
         self.registers[op.result] = self.instance(module, parameters, f"{name}_fsm", ports) + ".state"
@@ -366,7 +371,7 @@ class LayerEmitter:
         # Wide enough for the product of the operand with the widest parameter, doubled, and for the result.
         width = width_in + width_out + parameter_width(own) + 2
         parameters: dict[str, object] = {"LANES": lanes, "IW": width_in, "OW": width_out, "PW": width}
-        parameters |= {p.upper(): _per_lane(v, width, op.result.type.shape) for p, v in own.items()}
+        parameters |= {p.upper(): per_lane(v, width, op.result.type.shape) for p, v in own.items()}
         self.instance(module, parameters, f"{name}_lanes", {**ports, **bits, "result": name})
 
     def _integer_operands(self, operands: Mapping[str, Value]) -> tuple[dict[str, str], int]:
@@ -436,23 +441,3 @@ class LayerEmitter:
         self.signals[op.result] = name
         parameters = {"LANES": total.type.lanes, "W": lane_width(total.type), "IW": lane_width(op.result.type)}
         self.instance(module, parameters, f"{name}_argmax", {"total": self.total(total), "index": name})
-
-
-def sign_magnitude(level: int, kind: Level) -> int:
-    """The bits in which the hardware holds a level."""
-    if kind.encoding is Encoding.SIGNED:
-        return abs(level) | (1 << (kind.bits + 1) if level < 0 else 0)
-    return level
-
-
-def parameter_width(values: Mapping[str, np.ndarray]) -> int:
-    """Bits of the narrowest two's complement number that holds every one of the integers."""
-    return max([2, *(signed_width(int(np.min(v)), int(np.max(v))) for v in values.values())])
-
-
-def _per_lane(values: np.ndarray, width: int, shape: tuple[int, ...]) -> str:
-    """Integers, one per lane, packed; a replication where all are equal."""
-    flat = np.broadcast_to(values, shape).reshape(-1)
-    if np.all(flat == flat[0]):
-        return f"{{{flat.size}{{{sized(int(flat[0]), width)}}}}}"
-    return packed(flat, width)

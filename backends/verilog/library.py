@@ -13,7 +13,7 @@ from sccc.ops import REGISTRY
 
 WINDOW = """\
 // Window controller: from the cycle after `go`, `running` is high for LENGTH cycles and `t` counts them;
-// `done` is high in the one cycle after that. Another `go` may come in that cycle.
+// `done` is high in the one cycle after that. Another `go` may come in that cycle. `stop` ends the window early.
 module sccc_window #(
   parameter LENGTH = 64,
   parameter T_BITS = 6
@@ -21,12 +21,13 @@ module sccc_window #(
   input  wire              clk,
   input  wire              rst,
   input  wire              go,
+  input  wire              stop,
   output reg               running,
   output reg  [T_BITS-1:0] t,
   output reg               done
 );
   localparam [T_BITS-1:0] LAST = LENGTH - 1;
-  wire last = running && (t == LAST);
+  wire last = running && (stop || t == LAST);
   always @(posedge clk) begin
     if (rst) begin
       running <= 1'b0;

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sccc import __version__
+from sccc.backends.verilog.buses import bus_width
 from sccc.backends.verilog.early_exit import header_lines, races
 from sccc.backends.verilog.folded.netlist import emit_folded
 from sccc.backends.verilog.injection import InjectableLayer, Injection
 from sccc.backends.verilog.interface import Netlist, Observable, input_tables, level_of, port_bus
-from sccc.backends.verilog.layer import LayerEmitter, LayerModule, bus_width, lane_width
+from sccc.backends.verilog.layer import LayerEmitter, LayerModule
 from sccc.backends.verilog.names import Names, comment
 from sccc.counting import ALL_SAVINGS, Savings
 from sccc.dataflow import is_folded
@@ -18,7 +19,7 @@ from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.source import largest_of
 from sccc.schedule import Schedule, layer_ops, schedule
-from sccc.types import Count, Level, Stream, Total
+from sccc.types import Count, Level, Stream, Total, lane_width
 from sccc.verify import verify
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sccc.backends.verilog.buses import bus_width, sign_magnitude
 from sccc.backends.verilog.interface import Netlist, Observable
-from sccc.backends.verilog.layer import bus_width, sign_magnitude
 from sccc.backends.verilog.names import comment
-from sccc.types import Encoding, Level, Type
+from sccc.types import Count, Encoding, Level, Total, Type, lane_width
 
 REPORTED_MISMATCHES = 20
 """How many differing words the testbench prints; all are counted."""
@@ -76,8 +76,6 @@ def emit_testbench(
 
 def hex_words(values: np.ndarray, kind: Type) -> str:
     """One line of hex for each sample and cycle of [samples, lanes, cycles]: lane 0 in the least significant bits."""
-    from sccc.backends.verilog.layer import lane_width
-
     values = values.astype(np.int64)
     if isinstance(kind, Level) and kind.encoding is Encoding.SIGNED:
         values = np.abs(values) | np.where(values < 0, sign_magnitude(-1, kind) & ~1, 0)
@@ -91,16 +89,12 @@ def hex_words(values: np.ndarray, kind: Type) -> str:
 
 def unpack_word(word: str, kind: Type) -> list[tuple[str, int | None]]:
     """Each lane of a word in binary as the testbench prints it: its bits, and its value; None where there is x or z."""
-    from sccc.backends.verilog.layer import lane_width
-
     width, word = lane_width(kind), word.strip().lower()
     lanes = [word[len(word) - width * (lane + 1) : len(word) - width * lane] for lane in range(kind.lanes)]
     return [(bits, None if set(bits) - {"0", "1"} else _number(int(bits, 2), width, kind)) for bits in lanes]
 
 
 def _number(raw: int, width: int, kind: Type) -> int:
-    from sccc.types import Count, Total
-
     if isinstance(kind, Level) and kind.encoding is Encoding.SIGNED:
         sign = 1 << (width - 1)
         return -(raw & ~sign) if raw & sign else raw

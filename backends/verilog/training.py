@@ -1,7 +1,8 @@
-"""A training module as a netlist: forward, backward and counters, one sample per clock cycle.
+"""A training module as a netlist: forward, backward and counters, one sample per clock cycle (or, on streams, per window).
 
-The numbers of a sample are combinational; at the clock edge that ends a cycle with `start` high, every counter and every random
-source takes its step. Each op is emitted by its cell kind. Buses are packed two's complement numbers, lane 0 lowest.
+The numbers of a sample are combinational, but for totals of streams; at the clock edge that ends the cycle in which they are all
+known, every counter and every random source takes its step. Each op is emitted by its cell kind. Buses are packed two's
+complement numbers, or levels, lane 0 lowest.
 """
 
 from __future__ import annotations
@@ -17,23 +18,36 @@ from sccc.backends.verilog import training_cells as cells
 from sccc.backends.verilog.cell_modules import lookup_module, module_name
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed
-from sccc.cells import Comb, Memory, Wire
-from sccc.diagnostics import SccError
+from sccc.backends.verilog.training_products import ARGMAX, GATHER, SCATTER, matrix_module
+from sccc.backends.verilog.training_streams import cycles_per_sample, emit_stream_op, emit_window
+from sccc.cells import Arbiter, Comb, Gather, Memory, Wire
 from sccc.intervals import widest
 from sccc.ir import Module, Operation, Value
+from sccc.learning import check_learning
 from sccc.ops import REGISTRY
-from sccc.ops.training_types import STATE_BITS, ranges_of
-from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
-from sccc.types import Fixed, Random, Type, signed_width
+from sccc.ops.training_types import STATE_BITS, axis_sizes, ranges_of
+from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Scatter, Update
+from sccc.types import Count, Encoding, Fixed, Level, Random, Stream, Total, Type, signed_width
 from sccc.verify import verify
 
 
 def lane_width(kind: Type) -> int:
-    """Bits of a lane: two's complement numbers, which a random number is too, one bit wider than it needs to be."""
+    """Bits of a lane. A random number of train.source is a two's complement number, one bit wider than it needs to be."""
     if isinstance(kind, Random):
         return kind.bits + 1
-    assert isinstance(kind, Fixed)
+    if isinstance(kind, Level):
+        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
+    if isinstance(kind, Stream):
+        return 1
+    assert isinstance(kind, Fixed | Total | Count)
     return signed_width(kind.lo, kind.hi)
+
+
+def lane_bits(numbers: np.ndarray, kind: Type) -> np.ndarray:
+    """Numbers as the integers whose low `lane_width` bits a lane holds: of signed levels the sign and the magnitude."""
+    if isinstance(kind, Level) and kind.encoding is Encoding.SIGNED:
+        return np.where(numbers < 0, (1 << kind.bits + 1) - numbers, numbers)
+    return numbers
 
 
 def bus_width(kind: Type) -> int:
@@ -42,7 +56,11 @@ def bus_width(kind: Type) -> int:
 
 @dataclass(frozen=True)
 class TrainingNetlist:
-    """Verilog text; ports of the sample and its class; `signals`: the wire of each value in the top level."""
+    """Verilog text; ports of the sample and its class; `signals`: the wire of each value in the top level.
+
+    `period`: cycles from one start to the next; in the last of them the values are the sample's, and, where there are several,
+    `done` is high.
+    """
 
     text: str
     top: str
@@ -52,30 +70,31 @@ class TrainingNetlist:
     input_value: Value
     label_value: Value
     signals: dict[Value, str]
+    period: int
 
 
 def emit_training(module: Module) -> TrainingNetlist:
     """Emit a training module as Verilog-2005. Raises SccError when it is none."""
     verify(module)
-    for name in ("train.input", "train.label", "train.output"):
-        if len(module.ops_named(name)) != 1:
-            raise SccError(f"a netlist that learns needs exactly one {name}", advice="run insert-gradient-counters")
-    for op in module:
-        if op.dialect != "train":
-            raise SccError(f"{op.name} is no op of a network that learns", op.place())
-    return _Emitter(module).emit()
+    check_learning(module)
+    return Emitter(module).emit()
 
 
 @dataclass
-class _Emitter:
+class Emitter:
+    """The text under way: instances (`lines`), library modules (`used`) and modules of its own. `signs`: of signed streams."""
+
     module: Module
     lines: list[str] = field(default_factory=list)
     used: dict[str, str] = field(default_factory=dict)
     signals: dict[Value, str] = field(default_factory=dict)
+    signs: dict[Value, str] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)
 
     def emit(self) -> TrainingNetlist:
-        self.names = Names(("clk", "rst", "start"))
+        self.names = Names(("clk", "rst", "start", "done", "running", "t", "window"))
+        self.period = cycles_per_sample(self.module)
+        self.learn = "start" if self.period == 1 else "done"
         top = self.names.make(self.module.name, self.module.name)
         self.names.make(f"{top}_tb")
         self.top = top
@@ -87,6 +106,8 @@ class _Emitter:
         self.ports = dict(zip(("train.input", "train.label", "train.output"), ports, strict=True))
         for value in self.module.values():
             self.signals[value] = self.names.make(value.name, value.name)
+        if self.period > 1:
+            self.lines += emit_window(self)
         for op in self.module:
             self._op(op)
         for op in self.module:
@@ -103,6 +124,7 @@ class _Emitter:
                 "  input  wire clk,",
                 "  input  wire rst,",
                 "  input  wire start,",
+                *(["  output wire done,"] if self.period > 1 else []),
                 f"  input  wire [{bus_width(source.result.type) - 1}:0] {ports[0]},",
                 f"  input  wire [{bus_width(label.result.type) - 1}:0] {ports[1]},",
                 f"  output wire [{bus_width(output.operands[0].type) - 1}:0] {ports[2]}",
@@ -118,7 +140,9 @@ class _Emitter:
                 "",
             ]
         )
-        return TrainingNetlist(text, top, ports[0], ports[1], ports[2], source.result, label.result, self.signals)
+        return TrainingNetlist(
+            text, top, ports[0], ports[1], ports[2], source.result, label.result, self.signals, self.period
+        )
 
     def _header(self, x: Type, label: Type, y: Type) -> list[str]:
         def bus(kind: Type) -> str:
@@ -131,12 +155,20 @@ class _Emitter:
             "",
             "clk      everything happens at its rising edge",
             "rst      synchronous: initial weights, seeds",
-            "start    high for every cycle with a sample: at its end the counters have learned from it",
+            *self._protocol(),
             f"{self.ports['train.input']}  {bus(x)}",
             f"{self.ports['train.label']}  {bus(label)}",
             f"{self.ports['train.output']}  {bus(y)}; of the sample in the same cycle",
         ]
         return ["// " + comment(line) if line else "//" for line in lines]
+
+    def _protocol(self) -> list[str]:
+        if self.period == 1:
+            return ["start    high for every cycle with a sample: at its end the counters have learned from it"]
+        return [
+            f"start    high for one cycle: from the next one on a sample is held, for {self.period - 1} cycles",
+            "done     high in the last of them: its results are valid, at its end the counters have learned; start may be high",
+        ]
 
     def instance(self, module: str, parameters: dict[str, object], label: str, ports: dict[str, str]) -> None:
         settings = ",\n    ".join(f".{k}({v})" for k, v in parameters.items())
@@ -147,13 +179,17 @@ class _Emitter:
     def _op(self, op: Operation) -> None:
         writers: dict[type, Callable[[Operation, Any], None]] = {
             Wire: self._wire, Comb: self._comb, Memory: self._memory, Register: lambda op, cell: None,
-            FreeRunning: self._source, MatrixProduct: self._matrix_product, Reduce: self._reduce,
-            Update: lambda op, cell: None,
+            FreeRunning: self._source, MatrixProduct: self._matrix_product, Reduce: self._reduce, Gather: self._gather,
+            Scatter: self._scatter, Arbiter: self._arbiter, Update: lambda op, cell: None,
         }  # fmt: skip
         if op.result is not None:
             origin = f" from {comment(op.origin)}" if op.origin else ""
             self.lines.append(f"\n  // %{comment(op.result.name)} = {op.name}{origin}")
-            self.lines.append(f"  wire [{bus_width(op.result.type) - 1}:0] {self.signals[op.result]};")
+            width = op.result.type.bits if op.name == "sc.source" else bus_width(op.result.type)  # type: ignore[attr-defined]
+            self.lines.append(f"  wire [{width - 1}:0] {self.signals[op.result]};")
+        if op.dialect != "train" or op.name == "train.level":
+            emit_stream_op(self, op)
+            return
         cell = REGISTRY[op.name].cell
         writers[type(cell)](op, cell)
 
@@ -162,16 +198,19 @@ class _Emitter:
             self.lines.append(f"\n  assign {self.ports[op.name]} = {self.signals[op.operands[0]]};")
         elif op.name in self.ports:
             self.lines.append(f"  assign {self.signals[op.result]} = {self.ports[op.name]};")
+        elif op.operands:
+            self.lines.append(f"  assign {self.signals[op.result]} = {self.signals[op.operands[0]]};")
         else:
             numbers = packed(np.asarray(op.attributes["value"]).reshape(-1), lane_width(op.result.type))
             self.lines.append(f"  assign {self.signals[op.result]} = {numbers};")
 
-    def _widths(self, op: Operation, *, lanes: bool) -> dict[str, object]:
+    def _widths(self, op: Operation, *, runs: bool) -> dict[str, object]:
         found: dict[str, object] = {}
         for name, value in zip(REGISTRY[op.name].operands, op.operands, strict=True):
             found[f"{name.upper()}_W"] = lane_width(value.type)
-            if lanes:
-                found[f"{name.upper()}_ALL"] = int(bool(value.type.shape))
+            if runs:
+                assert op.result is not None
+                found[f"{name.upper()}_RUN"] = op.result.type.lanes // value.type.lanes
         return found
 
     def _attributes(self, op: Operation, *exprs: Any) -> dict[str, object]:
@@ -187,7 +226,9 @@ class _Emitter:
         self.used.setdefault(module, cells.comb_module(op.name))
         inner = widest(cell.result, ranges_of(op))
         sizes = {"LANES": op.result.type.lanes, "R_W": lane_width(op.result.type), "EW": inner + 1}
-        parameters = {**sizes, **self._widths(op, lanes=True), **self._attributes(op, cell.result)}
+        if "lane" in cell.result.variables():
+            sizes["LAST"] = op.result.type.shape[-1]
+        parameters = {**sizes, **self._widths(op, runs=True), **self._attributes(op, cell.result)}
         name = self.signals[op.result]
         self.instance(module, parameters, f"{name}_{op.name.split('.')[1]}", {**self._operands(op), "result": name})
 
@@ -203,25 +244,62 @@ class _Emitter:
 
     def _matrix_product(self, op: Operation, cell: MatrixProduct) -> None:
         assert op.result is not None
-        w = op.operands[1].type
-        module, text = ("sccc_backward", cells.BACKWARD) if cell.transposed else ("sccc_dense", cells.DENSE)
-        self.used.setdefault(module, text)
-        sizes: dict[str, object] = {"M": w.shape[0], "N": w.shape[1], "R_W": lane_width(op.result.type)}
+        module = module_name(op.name)
+        self.used.setdefault(module, matrix_module(op.name))
+        sizes: dict[str, object] = {axis.upper(): size for axis, size in axis_sizes(op).items()}
+        sizes["R_W"] = lane_width(op.result.type)
         x = op.operands[0].type
         assert isinstance(x, Fixed)
-        shift: dict[str, object] = {} if cell.transposed else {"SHIFT": x.bits}
+        shift: dict[str, object] = {"SHIFT": x.bits} if cell.bias else {}
         name = self.signals[op.result]
         ports = {**self._operands(op), "result": name}
-        self.instance(module, {**sizes, **self._widths(op, lanes=False), **shift}, f"{name}_product", ports)
+        self.instance(module, {**sizes, **self._widths(op, runs=False), **shift}, f"{name}_product", ports)
 
     def _reduce(self, op: Operation, cell: Reduce) -> None:
         assert op.result is not None
-        module, width = module_name(op.name), lane_width(op.result.type)
+        module, width, x = module_name(op.name), lane_width(op.result.type), op.operands[0].type
         self.used.setdefault(module, cells.reduce_module(op.name))
-        sizes = {"LANES": op.operands[0].type.lanes, "R_W": width, "EW": width + 1}
+        sizes = {"ROWS": op.result.type.lanes, "LANES": x.shape[-1], "R_W": width, "EW": width + 1}
         name = self.signals[op.result]
-        parameters = {**sizes, **self._widths(op, lanes=False)}
+        parameters = {**sizes, **self._widths(op, runs=False)}
         self.instance(module, parameters, f"{name}_reduce", {**self._operands(op), "result": name})
+
+    def _gather(self, op: Operation, cell: Gather) -> None:
+        assert op.result is not None
+        name, x, index = self.signals[op.result], op.operands[0], cell.index(op).reshape(-1)
+        if np.array_equal(index, np.arange(x.type.lanes)):
+            self.lines.append(f"  assign {name} = {self.signals[x]};")
+            return
+        sizes = {"W": lane_width(x.type), **self._index(index, x.type.lanes)}
+        self.used.setdefault("sccc_patches", GATHER)
+        parameters = {"LANES": op.result.type.lanes, "LANES_X": x.type.lanes, **sizes}
+        self.instance("sccc_patches", parameters, f"{name}_gather", {"x": self.signals[x], "result": name})
+
+    def _scatter(self, op: Operation, cell: Scatter) -> None:
+        assert op.result is not None
+        name, x, lanes = self.signals[op.result], op.operands[0], op.result.type.lanes
+        self.used.setdefault("sccc_overlap_add", SCATTER)
+        sizes = {"X_W": lane_width(x.type), "R_W": lane_width(op.result.type)}
+        parameters = {
+            "LANES": lanes,
+            "LANES_X": x.type.lanes,
+            **sizes,
+            **self._index(cell.index(op).reshape(-1), lanes),
+        }
+        self.instance("sccc_overlap_add", parameters, f"{name}_scatter", {"x": self.signals[x], "result": name})
+
+    def _index(self, index: np.ndarray, nothing: int) -> dict[str, object]:
+        """Places, packed; `nothing` where there is none."""
+        width = nothing.bit_length()
+        return {"IW": width, "INDEX": packed(np.where(index < 0, nothing, index), width)}
+
+    def _arbiter(self, op: Operation, cell: Arbiter) -> None:
+        assert op.result is not None
+        name, x = self.signals[op.result], op.operands[0]
+        self.used.setdefault("sccc_row_argmax", ARGMAX)
+        sizes = {"ROWS": op.result.type.lanes, "LANES": x.type.shape[-1]}
+        parameters: dict[str, object] = {**sizes, "W": lane_width(x.type), "R_W": lane_width(op.result.type)}
+        self.instance("sccc_row_argmax", parameters, f"{name}_argmax", {"x": self.signals[x], "result": name})
 
     def _source(self, op: Operation, cell: FreeRunning) -> None:
         assert op.result is not None
@@ -234,7 +312,7 @@ class _Emitter:
             "SEEDS": packed(np.asarray(op.attributes["seeds"]).reshape(-1), STATE_BITS),
         }  # fmt: skip
         name = self.signals[op.result]
-        ports = {"clk": "clk", "rst": "rst", "go": "start", "random": name}
+        ports = {"clk": "clk", "rst": "rst", "go": self.learn, "random": name}
         self.instance(module, parameters, f"{name}_source", ports)
 
     def _registers(self, op: Operation) -> None:
@@ -253,12 +331,12 @@ class _Emitter:
         self.used.setdefault(module, cells.update_modules(update.name))
         state, *_ = definition.operands
         rows, columns = kind.shape[0], kind.shape[1] if len(kind.shape) == 2 else 1
-        widths = {k: v for k, v in self._widths(update, lanes=False).items() if k != f"{state.upper()}_W"}
+        widths = {k: v for k, v in self._widths(update, runs=False).items() if k != f"{state.upper()}_W"}
         parameters: dict[str, object] = {
             "ROWS": rows, "COLUMNS": columns, "W": width, "EW": widest(update_cell.next, ranges_of(update)) + 1,
             **widths, **self._attributes(update, update_cell.next), "INITIAL": initial,
         }  # fmt: skip
-        ports = {"clk": "clk", "rst": "rst", "go": "start", **self._operands(update)}
+        ports = {"clk": "clk", "rst": "rst", "go": self.learn, **self._operands(update)}
         self.instance(module, parameters, f"{self.signals[op.result]}_registers", ports)
 
 

@@ -1,7 +1,8 @@
 """Modules of networks that learn, one per kind of op, generated from its cell's expressions and set by parameters.
 
-Common parameters: for each operand NAME its bits NAME_W and, in lane-wise ops, NAME_ALL (1: one number per lane, 0: one for all
-lanes); R_W, bits of a result; EW, bits that hold every intermediate result; and an op's integer attributes by name.
+Common parameters: for each operand NAME its bits NAME_W and, in lane-wise ops, NAME_RUN (how many lanes in a row meet one number
+of it: 1, or LANES where all do); R_W, bits of a result; EW, bits that hold every intermediate result; and an op's integer
+attributes by name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def attributes_of(definition: Op, *exprs: Expr) -> list[str]:
     return sorted(name for name, attr in definition.attributes.items() if attr.kind == "int" and name in read)
 
 
-def _head(definition: Op, name: str, parameters: list[str], ports: list[str]) -> list[str]:
+def head(definition: Op, name: str, parameters: list[str], ports: list[str]) -> list[str]:
     return [
         f"// {definition.name}: {comment(definition.doc)}",
         f"module {name} #(",
@@ -42,23 +43,23 @@ def _bind(attributes: list[str]) -> list[str]:
 
 
 def comb_module(op_name: str) -> str:
-    """A lane-wise op."""
+    """A lane-wise op; LAST: the size of the last axis, where the op knows its lane's place along it."""
     definition = REGISTRY[op_name]
     assert isinstance(definition.cell, Comb)
     expr = definition.cell.result
     operands, attributes = definition.operands, attributes_of(definition, expr)
-    parameters = ["LANES = 1", "R_W = 8", "EW = 32"]
+    lane = ["lane"] if "lane" in expr.variables() else []
+    parameters = ["LANES = 1", *(["LAST = 1"] if lane else []), "R_W = 8", "EW = 32"]
     for name in operands:
-        parameters += [f"{name.upper()}_W = 8", f"{name.upper()}_ALL = 1"]
-    ports = [f"input  wire [({n.upper()}_ALL ? LANES : 1)*{n.upper()}_W-1:0] {n}" for n in operands]
+        parameters += [f"{name.upper()}_W = 8", f"{name.upper()}_RUN = 1"]
+    ports = [f"input  wire [(LANES/{n.upper()}_RUN)*{n.upper()}_W-1:0] {n}" for n in operands]
     ports.append("output reg  [LANES*R_W-1:0] result")
     names, statements = _compute("made", expr)
-    loads = [f"      {n}_v = $signed({n}[i*{n.upper()}_ALL*{n.upper()}_W +: {n.upper()}_W]);" for n in operands]
-    lane = ["lane"] if "lane" in expr.variables() else []
-    loads += ["      lane_v = i;" for _ in lane]
+    loads = [f"      {n}_v = $signed({n}[(i/{n.upper()}_RUN)*{n.upper()}_W +: {n.upper()}_W]);" for n in operands]
+    loads += ["      lane_v = i % LAST;" for _ in lane]
     return "\n".join(
         [
-            *_head(definition, module_name(op_name), parameters + _attribute_parameters(attributes), ports),
+            *head(definition, module_name(op_name), parameters + _attribute_parameters(attributes), ports),
             *_literals(expr),
             *_bind(attributes),
             "  integer i;",
@@ -79,99 +80,37 @@ def comb_module(op_name: str) -> str:
 
 
 def reduce_module(op_name: str) -> str:
-    """All lanes combined into one, lane 0 first."""
+    """LANES numbers in each of ROWS rows combined into one, the first two first."""
     definition = REGISTRY[op_name]
     assert isinstance(definition.cell, Reduce)
     expr = definition.cell.result
     names, statements = _compute("made", expr)
-    ports = ["input  wire [LANES*X_W-1:0] x", "output reg  [R_W-1:0] result"]
+    ports = ["input  wire [ROWS*LANES*X_W-1:0] x", "output reg  [ROWS*R_W-1:0] result"]
+    parameters = ["ROWS = 1", "LANES = 1", "R_W = 8", "EW = 32", "X_W = 8"]
     return "\n".join(
         [
-            *_head(definition, module_name(op_name), ["LANES = 1", "R_W = 8", "EW = 32", "X_W = 8"], ports),
+            *head(definition, module_name(op_name), parameters, ports),
             *_literals(expr),
-            "  integer i;",
+            "  integer i, j;",
+            "  reg [ROWS*R_W-1:0] all;",
             *_variables(dict.fromkeys(["a", "b", *names])),
             "  always @* begin",
-            "    a_v = $signed(x[0 +: X_W]);",
-            "    b_v = a_v;",
-            "    for (i = 1; i < LANES; i = i + 1) begin",
-            "      b_v = $signed(x[i*X_W +: X_W]);",
-            *statements,
-            "      a_v = made_v;",
+            "    for (j = 0; j < ROWS; j = j + 1) begin",
+            "      a_v = $signed(x[j*LANES*X_W +: X_W]);",
+            "      b_v = a_v;",
+            "      for (i = 1; i < LANES; i = i + 1) begin",
+            "        b_v = $signed(x[(j*LANES + i)*X_W +: X_W]);",
+            *(f"  {line}" for line in statements),
+            "        a_v = made_v;",
+            "      end",
+            "      all[j*R_W +: R_W] = a_v[R_W-1:0];",
             "    end",
-            "    result = a_v[R_W-1:0];",
+            "    result = all;",
             "  end",
             "endmodule",
             "",
         ]
     )
-
-
-DENSE = """\
-// train.dense: w x + b of M outputs and N inputs; b is aligned with the products by SHIFT bits.
-module sccc_dense #(
-  parameter M = 1,
-  parameter N = 1,
-  parameter X_W = 8,
-  parameter W_W = 8,
-  parameter B_W = 8,
-  parameter R_W = 16,
-  parameter SHIFT = 0
-) (
-  input  wire [N*X_W-1:0]   x,
-  input  wire [M*N*W_W-1:0] w,
-  input  wire [M*B_W-1:0]   b,
-  output reg  [M*R_W-1:0]   result
-);
-  integer i, j;
-  reg [M*R_W-1:0] all;
-  reg signed [R_W-1:0] total;
-  reg signed [R_W-1:0] factor;
-  always @* begin
-    for (j = 0; j < M; j = j + 1) begin
-      factor = $signed(b[j*B_W +: B_W]);
-      total = factor <<< SHIFT;
-      for (i = 0; i < N; i = i + 1) begin
-        factor = $signed(x[i*X_W +: X_W]);
-        total = total + $signed(w[(j*N+i)*W_W +: W_W]) * factor;
-      end
-      all[j*R_W +: R_W] = total;
-    end
-    result = all;
-  end
-endmodule
-"""
-
-BACKWARD = """\
-// train.backward: the error that N inputs get back from M outputs, delta w.
-module sccc_backward #(
-  parameter M = 1,
-  parameter N = 1,
-  parameter DELTA_W = 8,
-  parameter W_W = 8,
-  parameter R_W = 16
-) (
-  input  wire [M*DELTA_W-1:0] delta,
-  input  wire [M*N*W_W-1:0]   w,
-  output reg  [N*R_W-1:0]     result
-);
-  integer i, j;
-  reg [N*R_W-1:0] all;
-  reg signed [R_W-1:0] total;
-  reg signed [R_W-1:0] factor;
-  always @* begin
-    for (i = 0; i < N; i = i + 1) begin
-      total = {R_W{1'b0}};
-      for (j = 0; j < M; j = j + 1) begin
-        factor = $signed(delta[j*DELTA_W +: DELTA_W]);
-        total = total + $signed(w[(j*N+i)*W_W +: W_W]) * factor;
-      end
-      all[i*R_W +: R_W] = total;
-    end
-    result = all;
-  end
-endmodule
-"""
 
 
 def source_module(op_name: str) -> str:
@@ -187,7 +126,7 @@ def source_module(op_name: str) -> str:
     ports = ["input  wire clk", "input  wire rst", "input  wire go", "output reg  [LANES*R_W-1:0] random"]
     return "\n".join(
         [
-            *_head(definition, module_name(op_name), parameters, ports),
+            *head(definition, module_name(op_name), parameters, ports),
             *_literals(cell.next, cell.out),
             *_bind(attributes),
             "  integer i;",
@@ -236,7 +175,7 @@ def update_modules(op_name: str) -> str:
     inputs = [f"input  wire [{n.upper()}_W-1:0] {n}" for n in operands]
     clocked = ["input  wire clk", "input  wire rst", "input  wire go"]
     lane = [
-        *_head(definition, lane_name(op_name), widths,
+        *head(definition, lane_name(op_name), widths,
                [*clocked, "input  wire [W-1:0] initial_value", *inputs, f"output reg  [W-1:0] {state}"]),
         *_literals(cell.next),
         *_bind(attributes),
@@ -270,7 +209,7 @@ def _array(definition: Op, cell: Update, widths: list[str], clocked: list[str], 
     connections.append(f".{state}({state}[(j*COLUMNS + i)*W +: W])")
     own = ["ROWS = 1", "COLUMNS = 1", *widths, "[ROWS*COLUMNS*W-1:0] INITIAL = 0"]
     return [
-        *_head(definition, module_name(definition.name), own, [*clocked, *ports]),
+        *head(definition, module_name(definition.name), own, [*clocked, *ports]),
         "  wire [ROWS*COLUMNS*W-1:0] initial_values = INITIAL;",
         "  genvar i, j;",
         "  generate",

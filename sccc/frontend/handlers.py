@@ -180,8 +180,3 @@ def handles(
 def is_number(array: np.ndarray) -> bool:
     """Whether an array holds numbers, not text."""
     return array.dtype.kind not in "OSU"
-
-
-def supported_ops() -> list[str]:
-    """The op types that may read what the network computes, sorted, with their domain when it is not ONNX's own."""
-    return sorted(f"{domain}.{op}" if domain else op for domain, op in HANDLERS)

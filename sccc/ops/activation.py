@@ -51,17 +51,6 @@ def btanh_gain(states: Any, variance: Any) -> np.ndarray:
     return (np.asarray(states) + WALK_END_CORRECTION * np.sqrt(variance)) / (2.0 * variance)
 
 
-def relu_emission(threshold: Any, depth: Any, variance: Any) -> np.ndarray:
-    """The mean output of an `sc.relu` at mean count 0, where it should be 0.
-
-    A walk without drift between the barriers -depth and threshold emits a one every K (K + 2 D + 1.17 sigma) / variance cycles
-    (mean exit time; simulated within 10 % for K >= 2 sigma, D >= K / 2).
-    """
-    variance = np.asarray(variance, dtype=np.float64)
-    reach = np.asarray(threshold) + 2.0 * np.asarray(depth) + WALK_END_CORRECTION * np.sqrt(variance)
-    return variance / (np.asarray(threshold) * reach)
-
-
 def activation(op: Operation, z: np.ndarray) -> np.ndarray:
     """The real function that an `sc.activate` stands for: the nn op of that name, with the same attributes."""
     function = op.attributes["function"]

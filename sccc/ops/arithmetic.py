@@ -34,7 +34,7 @@ with the weight's magnitude bit, so that a zero weight adds no variance.
 """
 
 
-PRODUCT_SUMS = ("sc.dot", "sc.conv")
+PRODUCT_SUMS = ("sc.dot", "sc.conv", "sc.or_dot", "sc.mux_dot")
 """Ops that sum products of streams."""
 
 

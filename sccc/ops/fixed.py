@@ -20,6 +20,10 @@ LARGEST_TOTAL = 1 << 62
 """Totals beyond it would not fit the simulator's integers."""
 
 
+FIXED_SUMS = ("fx.dot", "fx.conv")
+"""Ops that sum products of numbers."""
+
+
 def number_range(kind: Level) -> tuple[int, int]:
     """The smallest and largest level that a number of the hardware holds: two's complement when signed, else unsigned."""
     return kind.encoding.minimum_level(kind.bits), kind.encoding.maximum_level(kind.bits) - 1

@@ -105,6 +105,14 @@ def window_of(
         raise refuse(op, str(error)) from None
 
 
+def pooled_shape(op: Operation, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a pooling op makes of an image [c, h, w]. Raises SccError."""
+    window, rows, columns = window_of(op, x_shape)
+    if window.covered(*x_shape[1:]).min() < 1:
+        raise refuse(op, f"some windows of {window.kernel} see nothing but the pads {window.pads}", "use smaller pads")
+    return (x_shape[0], rows, columns)
+
+
 def geometry_of(op: Operation) -> Geometry:
     """The geometry of an op whose operands are x and constant or streamed weights. Raises SccError."""
     make = conv_geometry if "groups" in op.attributes else dot_geometry

@@ -9,7 +9,7 @@ import numpy as np
 from sccc.cells import Comb, Fold
 from sccc.expr import Var, select
 from sccc.ir import Operation
-from sccc.ops.geometry import NOTHING, WINDOW_ATTRIBUTES, window_of
+from sccc.ops.geometry import NOTHING, WINDOW_ATTRIBUTES, pooled_shape, window_of
 from sccc.ops.registry import REGISTRY, Attr, Op, Shared, expect, per_lane, refuse
 from sccc.ops.source import LAYER_ATTR
 from sccc.types import Encoding, Level, Stream, Total, Type
@@ -33,21 +33,13 @@ def pool_lanes(op: Operation) -> np.ndarray:
     return np.stack([*window.views(np.arange(np.prod(shape)).reshape(shape), NOTHING)])
 
 
-def _pooled_shape(op: Operation) -> tuple[int, ...]:
-    shape = op.operands[0].type.shape
-    window, rows, columns = window_of(op, shape)
-    if window.covered(*shape[1:]).min() < 1:
-        raise refuse(op, f"some window of {window.kernel} lies in the padding altogether", "use smaller pads")
-    return (shape[0], rows, columns)
-
-
 def _infer_max(op: Operation) -> Type:
-    return dataclasses.replace(expect(op, 0, Level), shape=_pooled_shape(op))
+    return dataclasses.replace(expect(op, 0, Level), shape=pooled_shape(op, op.operands[0].type.shape))
 
 
 def _infer_sum(op: Operation) -> Type:
     x = expect(op, 0, Level)
-    shape = _pooled_shape(op)
+    shape = pooled_shape(op, op.operands[0].type.shape)
     taps = window_of(op, x.shape)[0].taps
     return Total(shape, taps * x.encoding.minimum_level(x.bits), taps * x.encoding.maximum_level(x.bits))
 
@@ -58,7 +50,7 @@ def _infer_or(op: Operation) -> Type:
         raise refuse(
             op, "OR has no meaning for streams with a sign", "use sc.max_pool on the levels, or bipolar streams"
         )
-    return dataclasses.replace(x, shape=_pooled_shape(op))
+    return dataclasses.replace(x, shape=pooled_shape(op, op.operands[0].type.shape))
 
 
 def _max_value(op: Operation, x: np.ndarray) -> np.ndarray:

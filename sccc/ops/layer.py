@@ -73,6 +73,8 @@ _DECISIONS = {
     "length": Attr("int", "cycles per window (choose-encoding)", 0),
     "bits": Attr("int", "fractional bits of the input levels (choose-encoding)", 0),
     "weight_bits": Attr("int", "fractional bits of the weights (choose-encoding)", 0),
+    "adder": Attr("str", "apc, or, mux (choose-encoding)", "apc"),
+    "adder_inputs": Attr("int", "lines that an OR or MUX adder joins (choose-encoding)", 0),
 }
 
 REGISTRY.add(

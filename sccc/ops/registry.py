@@ -83,6 +83,19 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Selects:
+    """A legality condition: the random number `select` must be independent of the streams of operands a and b."""
+
+    select: str
+    a: str
+    b: str
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return self.select, self.a, self.b
+
+
+@dataclass(frozen=True)
 class Op:
     """What an operation is. One of these per op, and nothing about the op is said anywhere else.
 
@@ -97,7 +110,7 @@ class Op:
     infer: Callable[[Operation], Type]
     attributes: dict[str, Attr] = field(default_factory=dict)
     cell: Cell | None = None
-    needs: tuple[Uncorrelated | Correlated | Shared, ...] = ()
+    needs: tuple[Uncorrelated | Correlated | Shared | Selects, ...] = ()
     latency: int = 0
     has_result: bool = True
     check: Callable[[Operation], None] | None = None

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from sccc.ir import Operation
-from sccc.ops.geometry import WINDOW_ATTRIBUTES, conv_geometry, window_of
+from sccc.ops.geometry import WINDOW_ATTRIBUTES, conv_geometry, pooled_shape
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, refuse
 from sccc.types import Real, Type
 from sccc.windows import Window, convolve
@@ -37,11 +37,7 @@ def _conv(op: Operation, x: np.ndarray) -> np.ndarray:
 
 
 def _infer_pool(op: Operation) -> Type:
-    shape = expect(op, 0, Real).shape
-    window, rows, columns = window_of(op, shape)
-    if window.covered(*shape[1:]).min() < 1:
-        raise refuse(op, f"some windows of {window.kernel} see nothing but the pads {window.pads}")
-    return Real((shape[0], rows, columns))
+    return Real(pooled_shape(op, expect(op, 0, Real).shape))
 
 
 def _max_pool(op: Operation, x: np.ndarray) -> np.ndarray:

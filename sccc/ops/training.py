@@ -11,7 +11,6 @@ Magazine 20(3), 2020). The expected update is the gradient times the counter's s
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,14 @@ from sccc.expr import ZERO, Var, clamp, select
 from sccc.ir import Operation
 from sccc.ops.registry import REGISTRY, Attr, Op
 from sccc.ops.training_types import (
+    HI_ATTR,
+    LO_ATTR,
     STATE_MASK,
-    infer_average,
     infer_backward,
     infer_constant,
-    infer_count,
-    infer_count_by,
     infer_dense,
-    infer_descend,
     infer_error,
+    infer_gradient,
     infer_input,
     infer_label,
     infer_lookup,
@@ -46,13 +44,13 @@ from sccc.ops.training_types import (
     infer_weights,
     input_numbers,
 )
-from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Update
+from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register
 from sccc.types import Fixed, Random
 
 # -- behaviour -----------------------------------------------------------------------------------------------------------
 
 X, A, B, LANE, LABEL = Var("x"), Var("a"), Var("b"), Var("lane"), Var("label")
-STATE, RANDOM, DELTA, W, OUT, MOVE = (Var(n) for n in ("state", "random", "delta", "w", "out", "move"))
+STATE, RANDOM = Var("state"), Var("random")
 LO, HI, SHIFT = Var("lo"), Var("hi"), Var("shift")
 
 ROUNDED = (((X * 2) >> SHIFT) + 1) >> 1
@@ -61,10 +59,6 @@ _XORSHIFT_A = STATE ^ ((STATE * (1 << 13)) & STATE_MASK)
 _XORSHIFT_B = _XORSHIFT_A ^ (_XORSHIFT_A >> 17)
 XORSHIFT = _XORSHIFT_B ^ ((_XORSHIFT_B * (1 << 5)) & STATE_MASK)
 """xorshift32 (Marsaglia 2003): all 32 bits are mixed in each step, where an LFSR would only shift by one."""
-
-ELEMENT_MOVES = DELTA & X & 1
-ELEMENT_NEGATIVE = ((DELTA ^ X) >> 1) & 1
-"""The quantised gradient element delta * x: an AND of the magnitudes, an XOR of the signs (two's complement of two bits)."""
 
 
 def _bits_of(op: Operation, index: int) -> int:
@@ -98,23 +92,25 @@ def _column(scalar: np.ndarray, other: np.ndarray) -> np.ndarray:
     return scalar.reshape(-1, *(1,) * (other.ndim - 1)) if scalar.ndim < other.ndim else scalar
 
 
-def _outer(delta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return delta[:, :, None] * x[:, None, :] if x.ndim == 2 else delta * x.reshape(-1, 1)
+def _product_value(op: Operation, a: np.ndarray, b: np.ndarray, bias: Any = None) -> np.ndarray:
+    """The product of arrays whose first axis is the batch; of length 1 for weights."""
+    cell = REGISTRY[op.name].cell
+    assert isinstance(cell, MatrixProduct) and op.result is not None
+    shapes = [operand.type.shape for operand in op.operands[:2]] + [op.result.type.shape]
+    letters = [k if len(k) == len(shape) else k.replace("p", "") for k, shape in zip(cell.indices, shapes, strict=True)]
+    made = np.einsum(f"...{letters[0]},...{letters[1]}->...{letters[2]}", a, b)
+    return made if bias is None else made + bias.reshape(bias.shape + (1,) * (made.ndim - bias.ndim))
 
 
-def _after(op: Operation, w: np.ndarray, change: np.ndarray) -> np.ndarray:
-    bits = _bits_of(op, 0)
-    return np.clip(w + change, op.attributes["lo"] / 2.0**bits, op.attributes["hi"] / 2.0**bits)
-
-
-def _step(op: Operation) -> float:
-    return 2.0 ** -_bits_of(op, 0)
+def _quantize_value(op: Operation, x: np.ndarray, random: np.ndarray) -> np.ndarray:
+    """The expectation: x, limited to what a quantised 1 is worth."""
+    kind = op.operands[1].type
+    assert isinstance(kind, Random)
+    unit = 2.0 ** (kind.bits - _bits_of(op, 0))
+    return np.clip(x, -unit, unit)
 
 
 BITS_ATTR = Attr("int", "fractional bits")
-LO_ATTR = Attr("int", "smallest integer, where numbers saturate")
-HI_ATTR = Attr("int", "largest integer, where numbers saturate")
-MOVE_ATTR = Attr("int", "steps by which a quantised gradient of 1 moves the counter: what its operands are worth", 1)
 
 REGISTRY.add(
     Op(
@@ -183,19 +179,27 @@ REGISTRY.add(
     ),
     Op(
         "train.dense",
-        "w x + b, exact.",
+        "w x + b, exact, at each position of x.",
         ("x", "w", "b"),
-        lambda op, x, w, b: x @ w[0].T + b,
+        _product_value,
         infer_dense,
-        cell=MatrixProduct(transposed=False),
+        cell=MatrixProduct(("pn", "mn", "mp"), bias=True),
     ),
     Op(
         "train.backward",
-        "The error that a layer hands back: delta w, exact.",
+        "The error that a layer hands back: delta w, exact, at each position.",
         ("delta", "w"),
-        lambda op, delta, w: delta @ w[0],
+        _product_value,
         infer_backward,
-        cell=MatrixProduct(transposed=True),
+        cell=MatrixProduct(("mp", "mn", "pn")),
+    ),
+    Op(
+        "train.gradient",
+        "The gradient of weights that serve at several positions: the sum of delta x over them, exact.",
+        ("delta", "x"),
+        _product_value,
+        infer_gradient,
+        cell=MatrixProduct(("mp", "pn", "mn")),
     ),
     Op(
         "train.round",
@@ -241,17 +245,17 @@ REGISTRY.add(
     ),
     Op(
         "train.sum",
-        "The sum of all lanes.",
+        "The sum along the last axis.",
         ("x",),
-        lambda op, x: x.sum(axis=1),
+        lambda op, x: x.sum(axis=-1),
         infer_sum,
         cell=Reduce(A + B),
     ),
     Op(
         "train.maximum",
-        "The largest lane.",
+        "The largest lane along the last axis.",
         ("x",),
-        lambda op, x: x.max(axis=1),
+        lambda op, x: x.max(axis=-1),
         infer_maximum,
         cell=Reduce(select(A < B, B, A)),
     ),
@@ -281,66 +285,9 @@ REGISTRY.add(
         "The stochastic ternary quantiser: sign(x) where |x| is greater than the random number, else 0. P(nonzero) = |x| / "
         "2**random.bits, so the expectation is x, in units of the result.",
         ("x", "random"),
-        lambda op, x, random: np.clip(x, -(2.0 ** _unit(op)), 2.0 ** _unit(op)),
+        _quantize_value,
         infer_quantize,
         cell=Comb(select(X > RANDOM, 1, select((ZERO - X) > RANDOM, ZERO - 1, 0))),
-    ),
-    Op(
-        "train.count",
-        "A gradient counter (SC-GDC) per weight: where the quantised delta and x are both nonzero the counter moves against the "
-        "sign of their product. It saturates.",
-        ("w", "delta", "x"),
-        lambda op, w, delta, x: _after(op, w, -_step(op) * _outer(delta, x)),
-        infer_count,
-        {"move": MOVE_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
-        has_result=False,
-        cell=Update(
-            clamp(select(ELEMENT_MOVES > 0, select(ELEMENT_NEGATIVE > 0, W + MOVE, W - MOVE), W), LO, HI),
-            rows="delta",
-            columns="x",
-            still=("delta", "x"),
-        ),
-    ),
-    Op(
-        "train.average",
-        "A momentum counter (SC-GDM) per weight: up and down with the quantised gradient, and against its own stream `out`, the "
-        "quantised counter. With w.bits = s its mean follows the exponential moving average of beta = 1 - 2**-s, whatever the "
-        "counter's width (ADDIE: Gaines 1969; decoupled: Liu & Gross).",
-        ("w", "delta", "x", "out"),
-        lambda op, w, delta, x, out: _after(op, w, _step(op) * 2.0 ** _bits_of(op, 3) * (_outer(delta, x) - out)),
-        infer_average,
-        {"lo": LO_ATTR, "hi": HI_ATTR},
-        has_result=False,
-        cell=Update(
-            clamp(select(ELEMENT_MOVES > 0, select(ELEMENT_NEGATIVE > 0, W - 1, W + 1), W) - OUT, LO, HI),
-            rows="delta",
-            columns="x",
-        ),
-    ),
-    Op(
-        "train.count_by",
-        "A weight's counter that moves against a ternary stream of its own (SC-GDM: that of its momentum).",
-        ("w", "out"),
-        lambda op, w, out: _after(op, w, -_step(op) * out),
-        infer_count_by,
-        {"move": MOVE_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
-        has_result=False,
-        cell=Update(clamp(W - OUT * MOVE, LO, HI), still=("out",)),
-    ),
-    Op(
-        "train.descend",
-        "The fixed-point rival: the weight less delta x / 2**shift, rounded. A multiplier, an adder and a register per weight.",
-        ("w", "delta", "x"),
-        lambda op, w, delta, x: _after(op, w, -_outer(delta, x) * _rate(op)),
-        infer_descend,
-        {"shift": Attr("int", "bits of the product below the weight's step"), "lo": LO_ATTR, "hi": HI_ATTR},
-        has_result=False,
-        cell=Update(
-            clamp(W - (((((DELTA * X) * 2) >> SHIFT) + 1) >> 1), LO, HI),
-            rows="delta",
-            columns="x",
-            still=("delta", "x"),
-        ),
     ),
     Op(
         "train.output",
@@ -353,15 +300,3 @@ REGISTRY.add(
         has_result=False,
     ),
 )  # fmt: skip
-
-
-def _unit(op: Operation) -> int:
-    """log2 of what a quantised 1 is worth."""
-    random, kind = op.operands[1].type, op.operands[0].type
-    assert isinstance(random, Random) and isinstance(kind, Fixed)
-    return random.bits - kind.bits
-
-
-def _rate(op: Operation) -> float:
-    """The learning rate: what a gradient of 1 changes."""
-    return math.ldexp(1.0, _bits_of(op, 1) + _bits_of(op, 2) - op.attributes["shift"] - _bits_of(op, 0))

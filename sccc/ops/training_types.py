@@ -7,8 +7,9 @@ import numpy as np
 from sccc.cells import Comb
 from sccc.expr import Var
 from sccc.intervals import interval
-from sccc.ir import Operation, Value
-from sccc.ops.registry import REGISTRY, expect, refuse
+from sccc.ir import Operation
+from sccc.ops.registry import REGISTRY, Attr, expect, refuse
+from sccc.training_cells import MatrixProduct
 from sccc.types import Fixed, Random, Type
 
 LARGEST = 1 << 62
@@ -19,8 +20,12 @@ STATE_BITS = 32
 
 STATE_MASK = (1 << STATE_BITS) - 1
 
+LO_ATTR = Attr("int", "smallest integer, where numbers saturate")
+HI_ATTR = Attr("int", "largest integer, where numbers saturate")
 
-def _fixed(op: Operation, shape: tuple[int, ...], lo: int, hi: int, bits: int) -> Fixed:
+
+def fixed(op: Operation, shape: tuple[int, ...], lo: int, hi: int, bits: int) -> Fixed:
+    """The type of a result. Raises SccError where it would not fit the simulator's integers."""
     if lo > hi:
         raise refuse(op, f"lo = {lo} is greater than hi = {hi}")
     if max(-lo, hi) >= LARGEST:
@@ -28,7 +33,7 @@ def _fixed(op: Operation, shape: tuple[int, ...], lo: int, hi: int, bits: int) -
     return Fixed(shape, int(lo), int(hi), int(bits))
 
 
-def _integers(op: Operation, name: str) -> np.ndarray:
+def integers(op: Operation, name: str) -> np.ndarray:
     values = np.asarray(op.attributes[name])
     if values.dtype.kind not in "iu" or values.size == 0:
         raise refuse(op, f"{name} must hold integers, and is {values.dtype} of shape {values.shape}")
@@ -48,8 +53,38 @@ def _joint_shape(op: Operation, a: Type, b: Type) -> tuple[int, ...]:
     return a.shape or b.shape
 
 
+def axis_sizes(op: Operation) -> dict[str, int]:
+    """The sizes of the axes m, n and p of a MatrixProduct's first two operands; p is 1 where they have none. Raises SccError."""
+    cell = REGISTRY[op.name].cell
+    assert isinstance(cell, MatrixProduct)
+    sizes: dict[str, int] = {}
+    for number, letters in enumerate(cell.indices[:2]):
+        shape = expect(op, number, Fixed).shape
+        letters = letters if len(shape) == len(letters) else letters.replace("p", "")
+        if len(shape) != len(letters) or any(sizes.setdefault(k, n) != n for k, n in zip(letters, shape, strict=True)):
+            a, b = (operand.type for operand in op.operands[:2])
+            raise refuse(op, f"{b} does not fit {a}", f"want axes {', '.join(cell.indices[:2])}; p may be left out")
+    return {"p": 1, **sizes}
+
+
+def _product_type(op: Operation, least: int = 0, most: int = 0) -> Type:
+    """Of a MatrixProduct, to which numbers within least .. most are added."""
+    sizes, cell = axis_sizes(op), REGISTRY[op.name].cell
+    assert isinstance(cell, MatrixProduct)
+    a, b = expect(op, 0, Fixed), expect(op, 1, Fixed)
+    lo, hi = interval(Var("a") * Var("b"), {"a": (a.lo, a.hi), "b": (b.lo, b.hi)})
+    terms = sizes[cell.summed]
+    positions = any(
+        "p" in letters and len(letters) == len(o.type.shape)
+        for letters, o in zip(cell.indices, op.operands, strict=False)
+    )
+    shape = tuple(sizes[k] for k in cell.indices[2] if k != "p" or positions)
+    return fixed(op, shape, terms * lo + least, terms * hi + most, a.bits + b.bits)
+
+
 def ranges_of(op: Operation) -> dict[str, tuple[int, int]]:
-    """The ranges of all that an op's expressions read: operands, integer attributes, the lane's number and the state."""
+    """The ranges of all that an op's expressions read: operands, integer attributes, the lane's number along the last axis, and
+    the state."""
     definition = REGISTRY[op.name]
     ranges = {}
     for name, operand in zip(definition.operands, op.operands, strict=True):
@@ -58,8 +93,8 @@ def ranges_of(op: Operation) -> dict[str, tuple[int, int]]:
     for name, attr in definition.attributes.items():
         if attr.kind == "int" and name in op.attributes:
             ranges[name] = (int(op.attributes[name]),) * 2
-    lanes = max([1, *(operand.type.lanes for operand in op.operands)])
-    return {**ranges, "lane": (0, lanes - 1), "state": (0, STATE_MASK)}
+    last = max([1, int(op.attributes.get("taps", 1)), *(operand.type.lanes for operand in op.operands)])
+    return {**ranges, "lane": (0, last - 1), "state": (0, STATE_MASK)}
 
 
 def _comb_range(op: Operation) -> tuple[int, int]:
@@ -77,7 +112,7 @@ def infer_input(op: Operation) -> Type:
         raise refuse(op, f"shape {a['shape']} must be a list of positive sizes")
     if not np.isfinite(np.asarray(a["offset"])).all() or not np.all(np.asarray(a["scale"])):
         raise refuse(op, "scale must not be 0, and offset must be finite")
-    return _fixed(op, tuple(a["shape"]), a["lo"], a["hi"], a["bits"])
+    return fixed(op, tuple(a["shape"]), a["lo"], a["hi"], a["bits"])
 
 
 def input_numbers(op: Operation, x: np.ndarray) -> np.ndarray:
@@ -90,25 +125,25 @@ def input_numbers(op: Operation, x: np.ndarray) -> np.ndarray:
 def infer_label(op: Operation) -> Type:
     if op.attributes["classes"] < 2:
         raise refuse(op, f"classes = {op.attributes['classes']} must be at least 2")
-    return _fixed(op, (), 0, op.attributes["classes"] - 1, 0)
+    return fixed(op, (), 0, op.attributes["classes"] - 1, 0)
 
 
 def infer_constant(op: Operation) -> Type:
-    value = _integers(op, "value")
-    return _fixed(op, value.shape, int(value.min()), int(value.max()), op.attributes["bits"])
+    value = integers(op, "value")
+    return fixed(op, value.shape, int(value.min()), int(value.max()), op.attributes["bits"])
 
 
 def infer_weights(op: Operation) -> Type:
-    initial, a = _integers(op, "initial"), op.attributes
+    initial, a = integers(op, "initial"), op.attributes
     if initial.ndim not in (1, 2):
         raise refuse(op, f"initial must be a vector or a matrix, and has the shape {initial.shape}")
     if initial.min() < a["lo"] or initial.max() > a["hi"]:
         raise refuse(op, f"initial must lie in {a['lo']} .. {a['hi']}")
-    return _fixed(op, initial.shape, a["lo"], a["hi"], a["bits"])
+    return fixed(op, initial.shape, a["lo"], a["hi"], a["bits"])
 
 
 def infer_source(op: Operation) -> Type:
-    seeds, bits = _integers(op, "seeds"), op.attributes["bits"]
+    seeds, bits = integers(op, "seeds"), op.attributes["bits"]
     if seeds.min() < 1 or seeds.max() > STATE_MASK:
         raise refuse(op, f"seeds must lie in 1 .. {STATE_MASK}: the state 0 never changes")
     if not 1 <= bits <= STATE_BITS - 8:
@@ -120,60 +155,65 @@ def infer_source(op: Operation) -> Type:
 
 def infer_dense(op: Operation) -> Type:
     x, w, b = (expect(op, i, Fixed) for i in range(3))
-    if len(w.shape) != 2 or x.shape != w.shape[1:] or b.shape != w.shape[:1]:
-        raise refuse(op, f"{w}, {b} do not fit the input {x}; want [m, n], [m] and [n]")
-    if b.bits != w.bits or x.bits < 0:
-        raise refuse(op, f"{b} must have the {w.bits} fractional bits of the weights, and {x} at least 0")
-    lo, hi = interval(Var("w") * Var("x"), {"w": (w.lo, w.hi), "x": (x.lo, x.hi)})
-    n = x.shape[0]
-    return _fixed(op, b.shape, n * lo + (b.lo << x.bits), n * hi + (b.hi << x.bits), w.bits + x.bits)
+    if b.shape != w.shape[:1] or b.bits != w.bits or x.bits < 0:
+        raise refuse(
+            op, f"{b} must have a number for each row of {w}, with as many fractional bits, and {x} at least 0"
+        )
+    return _product_type(op, b.lo << x.bits, b.hi << x.bits)
 
 
 def infer_backward(op: Operation) -> Type:
-    delta, w = expect(op, 0, Fixed), expect(op, 1, Fixed)
-    if len(w.shape) != 2 or delta.shape != w.shape[:1]:
-        raise refuse(op, f"{w} does not fit {delta}; want [m, n] and [m]")
-    lo, hi = interval(Var("w") * Var("x"), {"w": (w.lo, w.hi), "x": (delta.lo, delta.hi)})
-    m = delta.shape[0]
-    return _fixed(op, w.shape[1:], m * lo, m * hi, w.bits + delta.bits)
+    return _product_type(op)
+
+
+def infer_gradient(op: Operation) -> Type:
+    return _product_type(op)
 
 
 def infer_round(op: Operation) -> Type:
     x, a = expect(op, 0, Fixed), op.attributes
     if not 0 <= a["shift"] <= 60:
         raise refuse(op, f"shift = {a['shift']} is outside 0 .. 60")
-    return _fixed(op, x.shape, a["lo"], a["hi"], x.bits - a["shift"])
+    return fixed(op, x.shape, a["lo"], a["hi"], x.bits - a["shift"])
 
 
 def infer_lookup(op: Operation) -> Type:
-    x, table = expect(op, 0, Fixed), _integers(op, "table")
+    x, table = expect(op, 0, Fixed), integers(op, "table")
     if table.shape != (x.hi - x.lo + 1,):
         raise refuse(op, f"the table must hold {x.hi - x.lo + 1} integers, one for each of {x.lo}..{x.hi}")
-    return _fixed(op, x.shape, int(table.min()), int(table.max()), op.attributes["bits"])
+    return fixed(op, x.shape, int(table.min()), int(table.max()), op.attributes["bits"])
 
 
 def infer_multiply(op: Operation) -> Type:
     a, b = expect(op, 0, Fixed), expect(op, 1, Fixed)
-    return _fixed(op, _joint_shape(op, a, b), *_comb_range(op), a.bits + b.bits)
+    return fixed(op, _joint_shape(op, a, b), *_comb_range(op), a.bits + b.bits)
 
 
 def infer_subtract(op: Operation) -> Type:
     a, b = expect(op, 0, Fixed), expect(op, 1, Fixed)
-    return _fixed(op, _joint_shape(op, a, b), *_comb_range(op), _same_bits(op, a, b))
+    return fixed(op, _joint_shape(op, a, b), *_comb_range(op), _same_bits(op, a, b))
 
 
 def infer_positive(op: Operation) -> Type:
-    return _fixed(op, expect(op, 0, Fixed).shape, 0, 1, 0)
+    return fixed(op, expect(op, 0, Fixed).shape, 0, 1, 0)
+
+
+def _reduced(op: Operation) -> tuple[Fixed, int]:
+    """The operand's type, and the size of its last axis, along which it is combined."""
+    x: Fixed = expect(op, 0, Fixed)
+    if not x.shape:
+        raise refuse(op, f"{x} has no axis to combine")
+    return x, x.shape[-1]
 
 
 def infer_sum(op: Operation) -> Type:
-    x = expect(op, 0, Fixed)
-    return _fixed(op, (), x.lanes * x.lo, x.lanes * x.hi, x.bits)
+    x, terms = _reduced(op)
+    return fixed(op, x.shape[:-1], terms * x.lo, terms * x.hi, x.bits)
 
 
 def infer_maximum(op: Operation) -> Type:
-    x = expect(op, 0, Fixed)
-    return _fixed(op, (), x.lo, x.hi, x.bits)
+    x, _ = _reduced(op)
+    return fixed(op, x.shape[:-1], x.lo, x.hi, x.bits)
 
 
 def _label_of(op: Operation, index: int, x: Fixed) -> None:
@@ -188,114 +228,21 @@ def infer_residual(op: Operation) -> Type:
     _label_of(op, 2, p)
     if total.shape:
         raise refuse(op, f"{total} must be a scalar", "want the train.sum of p")
-    return _fixed(op, p.shape, *_comb_range(op), p.bits)
+    return fixed(op, p.shape, *_comb_range(op), p.bits)
 
 
 def infer_error(op: Operation) -> Type:
     y = expect(op, 0, Fixed)
     _label_of(op, 1, y)
-    return _fixed(op, y.shape, *_comb_range(op), y.bits)
+    return fixed(op, y.shape, *_comb_range(op), y.bits)
 
 
 def infer_quantize(op: Operation) -> Type:
     x, random = expect(op, 0, Fixed), expect(op, 1, Random)
-    if random.shape not in ((), x.shape):
+    if random.shape not in ((), x.shape, x.shape[:1]):
         raise refuse(op, f"random numbers of shape {random.shape} do not fit {x}")
-    return _fixed(op, x.shape, -1 if x.lo < 0 else 0, 1, x.bits - random.bits)
+    return fixed(op, x.shape, -1 if x.lo < 0 else 0, 1, x.bits - random.bits)
 
 
 def infer_output(op: Operation) -> Type:
     return expect(op, 0, Fixed)
-
-
-# -- legality ------------------------------------------------------------------------------------------------------------
-
-
-def _ternary(op: Operation, index: int) -> Fixed:
-    kind: Fixed = expect(op, index, Fixed)
-    if kind.lo < -1 or kind.hi > 1:
-        raise refuse(op, f"%{op.operands[index].name} must be -1, 0 or 1, and is {kind}", "use train.quantize")
-    return kind
-
-
-def sources_of(value: Value) -> list[Operation]:
-    """The free-running sources that a quantised value compares with; none for a constant."""
-    op = value.op
-    if op is None or op.name != "train.quantize":
-        return []
-    source = op.operands[1].op
-    return [source] if source is not None else []
-
-
-def _require_independent(op: Operation, *indices: int) -> None:
-    """The product of two quantised values has the product of their probabilities only if their sources are independent."""
-    sources = [source for index in indices for source in sources_of(op.operands[index])]
-    for number, a in enumerate(sources):
-        for b in sources[number + 1 :]:
-            shared = np.intersect1d(_integers(a, "seeds"), _integers(b, "seeds"))
-            if a is b or shared.size:
-                names = " and ".join(f"%{op.operands[i].name}" for i in indices)
-                raise refuse(
-                    op,
-                    f"{names} compare with the same random numbers, so their product would be their minimum",
-                    "give them sources with other seeds",
-                )
-
-
-def _require_register(op: Operation) -> Fixed:
-    kind: Fixed = expect(op, 0, Fixed)
-    maker = op.operands[0].op
-    if maker is None or maker.name != "train.weights":
-        raise refuse(op, f"%{op.operands[0].name} is no register", "want the result of train.weights")
-    for name, wanted in (("lo", kind.lo), ("hi", kind.hi)):
-        if op.attributes[name] != wanted:
-            raise refuse(op, f"{name} = {op.attributes[name]} must be the register's, {wanted}")
-    return kind
-
-
-def _require_outer(op: Operation, register: Fixed, delta: Fixed, x: Fixed) -> None:
-    if register.shape != (*delta.shape, *x.shape):
-        raise refuse(op, f"{delta} and {x} do not fit the register {register}; want [m], [n] and [m, n]")
-
-
-def _require_move(op: Operation, bits: int) -> None:
-    """A move must be worth what its operands say: 2**-bits of a gradient of 1.0 are so many steps."""
-    if bits > 0 or op.attributes["move"] != 1 << -bits:
-        raise refuse(op, f"move = {op.attributes['move']} must be 2**{-bits}, what the quantised operands are worth")
-
-
-def infer_count(op: Operation) -> Type:
-    register = _require_register(op)
-    delta, x = _ternary(op, 1), _ternary(op, 2)
-    _require_outer(op, register, delta, x)
-    _require_move(op, delta.bits + x.bits)
-    _require_independent(op, 1, 2)
-    return register
-
-
-def infer_average(op: Operation) -> Type:
-    register = _require_register(op)
-    delta, x, out = _ternary(op, 1), _ternary(op, 2), _ternary(op, 3)
-    _require_outer(op, register, delta, x)
-    if out.shape != register.shape:
-        raise refuse(op, f"{out} must have the shape of the register {register}")
-    if out.bits != delta.bits + x.bits:
-        raise refuse(op, f"{out} must be worth as much as {delta} times {x}", "quantise the register with its own bits")
-    _require_independent(op, 1, 2, 3)
-    return register
-
-
-def infer_count_by(op: Operation) -> Type:
-    register, out = _require_register(op), _ternary(op, 1)
-    if out.shape != register.shape:
-        raise refuse(op, f"{out} must have the shape of the register {register}")
-    _require_move(op, out.bits)
-    return register
-
-
-def infer_descend(op: Operation) -> Type:
-    register, delta, x = _require_register(op), expect(op, 1, Fixed), expect(op, 2, Fixed)
-    _require_outer(op, register, delta, x)
-    if not 0 <= op.attributes["shift"] <= 60:
-        raise refuse(op, f"shift = {op.attributes['shift']} is outside 0 .. 60")
-    return register

@@ -8,8 +8,9 @@ from nets import one_layer
 
 from sccc import error_model
 from sccc.correlation import Randomness
-from sccc.error_model import Assignment, ideal_levels, layer_error, signal_deviation
+from sccc.error_model import Assignment, layer_error
 from sccc.joint import joint_counts, pair_error, product_deviation
+from sccc.judged_layer import ideal_levels, signal_deviation
 from sccc.sources import lfsr, ramp, scrambled, sobol
 from sccc.types import Encoding
 

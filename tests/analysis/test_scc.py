@@ -97,4 +97,4 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert "correlation of the streams that are multiplied" in capsys.readouterr().out
     rows = json.loads(Path("r.json").read_text())["scc"]
     assert [row["layer"] for row in rows] == ["fc1", "fc2"]
-    assert set(rows[0]["worst"][0]) == {"x", "output", "deviation", "measured", "predicted"}
+    assert set(rows[0]["worst"][0]) == {"x", "output", "weight", "deviation", "measured", "predicted"}

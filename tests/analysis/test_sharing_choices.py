@@ -12,9 +12,12 @@ from sccc.config import make_config
 from sccc.correlation import dependent_pair
 from sccc.cost import op_cost
 from sccc.diagnostics import SccError
-from sccc.error_model import ideal_levels, layer_error, signal_deviation
+from sccc.error_model import layer_error
+from sccc.judged_layer import ideal_levels, signal_deviation
 from sccc.passes import DEFAULT_PIPELINE, PassContext, parse_pipeline, run_passes
-from sccc.passes.choose_sources import Judge, cheapest_within, comparators, legal, plan_of, specs
+from sccc.passes.candidates import legal, specs
+from sccc.passes.choose_sources import cheapest_within, comparators, plan_of
+from sccc.passes.judge import Judge
 from sccc.passes.plans import assign
 from sccc.rtl_check import check
 from sccc.sources import is_maximal, lfsr, maximal_taps

@@ -180,8 +180,11 @@ CHANGED = {
     "source": "lfsr",
     "sharing": "none",
     "error_budget": "2",
+    "shorten": "yes",
     "weights": "per-channel",
     "pooling": "streams",
+    "adder": "or",
+    "adder_inputs": "2",
     "multipliers": "7",
     "cycles": "5000",
     "scales": "power-of-two",
@@ -189,7 +192,13 @@ CHANGED = {
     "input_range": "3",
     "seed": "7",
 }
-NEEDS = {"seed": ("--source", "lfsr"), "coverage": ("--calibrate", "d.npz"), "error_budget": ("--calibrate", "d.npz")}
+NEEDS = {
+    "seed": ("--source", "lfsr"),
+    "coverage": ("--calibrate", "d.npz"),
+    "error_budget": ("--calibrate", "d.npz"),
+    "shorten": ("--calibrate", "d.npz", "--error-budget", "2"),
+    "adder_inputs": ("--adder", "or"),
+}
 
 
 @pytest.mark.parametrize("name", OPTION_FIELDS)

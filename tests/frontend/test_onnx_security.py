@@ -103,7 +103,6 @@ def test_external_data_must_have_the_size_of_its_tensor(graph, entries, reason):
     assert reason in refusal(g)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_external_data_in_a_pipe_does_not_hang(graph):
     g = graph()
     os.mkfifo(g.path.parent / "weights.bin")

@@ -55,7 +55,7 @@ def test_packed_and_plain_bits_flip_alike(rate, length):
 def test_pieces_of_a_large_tensor(monkeypatch):
     from sccc.backends.simulator import flips
 
-    monkeypatch.setattr(flips, "POSITIONS_PER_DRAW", 640)
+    monkeypatch.setattr(flips, "BITS_PER_DRAW", 640)
     made = flips_of(0.1, 2000, 64)
     assert abs(made.mean() - 0.1) < 5 * math.sqrt(0.09 / made.size)
     assert abs(made[:10].mean() - made[10:20].mean()) > 0  # pieces are not copies of one another

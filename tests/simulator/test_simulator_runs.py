@@ -150,3 +150,13 @@ def test_kernels_are_kept_on_disk(tmp_path):
 
     assert [run(tmp_path), run(tmp_path)] == ["0", "1"]
     assert run("/proc/nowhere") == "0"  # no folder can be made there: compiled in the process
+
+
+def test_a_kernel_with_no_place_for_its_cache_is_compiled_all_the_same():
+    """numba refuses to keep what comes from no file."""
+    program = "from sccc.jit import njit\n@njit(nogil=True)\ndef double(a):\n    return 2 * a\n"
+    space: dict[str, object] = {}
+    exec(compile(program, "<string>", "exec"), space)
+    assert space["double"](4) == 8  # type: ignore[operator]
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        exec(compile(program.replace("sccc.jit", "numba").replace("nogil", "cache"), "<string>", "exec"), space)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+import subprocess
 import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
+from nets import Spec, compiled
 
 import sccc
 from sccc import sweep_work
 from sccc.accuracy import predictions
+from sccc.api import load
 from sccc.config import make_config
+from sccc.data import load_data
+from sccc.diagnostics import Location
 from sccc.digest import digest, pack, unpack
 from sccc.sweep import Sweep, run_sweep, wilson
+
+LENET = Path(__file__).parents[2] / "examples" / "lenet"
 
 
 def accuracy(source, samples, flip_rate=0.0, **options):
@@ -62,6 +73,13 @@ def test_runs_whose_bits_differ_are_not_shared(source, samples, tmp_path, option
     assert [r["from_prefix"] for r in results] == [0, 0]
 
 
+@pytest.mark.parametrize(("scores", "shared"), ((1, False), (3, True)))
+def test_a_single_score_is_not_read_off_totals(scores, shared):
+    """It is compared with 1/2 in real units, which the totals of a prefix are not."""
+    module = compiled(Spec(sizes=(6, 5, scores), options={"length": 16, "style": "streaming"}))
+    assert sweep_work.streams_on(module) is shared
+
+
 def test_a_stopped_sweep_goes_on(source, samples, tmp_path, monkeypatch):
     sweep = Sweep((8, 16, 32), (0.0, 0.05))
     seen = []
@@ -79,6 +97,25 @@ def test_a_stopped_sweep_goes_on(source, samples, tmp_path, monkeypatch):
     monkeypatch.setattr("sccc.sweep.simulate_group", None)  # all is there: nothing runs
     third = swept(source, samples, tmp_path, sweep)
     assert [r["accuracy"] for r in third] == [r["accuracy"] for r in again]
+
+
+def test_a_killed_sweep_goes_on(model, data_file, tmp_path):
+    """Killed without notice after the first results: whole files are there, and the next run measures only the others."""
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "sccc.cli", "sweep", str(model), "--data", str(data_file), "--jobs", "1"]
+    command += ["--lengths", "8,16,32,64,128,256,512,1024", "--flip-rates", "0,0.05,0.1", "--cache", str(cache)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(cache.glob("*.json"))) < 2:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    there = len(list(cache.glob("*.json")))
+    assert 2 <= there < 24
+    report = tmp_path / "again.json"
+    subprocess.run([*command, "--json", str(report)], check=True, capture_output=True)
+    points = json.loads(report.read_text())["points"]
+    assert [r["cached"] for r in points].count(True) == there and len(points) == 24
 
 
 def test_what_a_result_depends_on_is_in_its_key(source, samples, tmp_path):
@@ -131,6 +168,31 @@ def test_without_dask_the_error_says_what_to_install(source, samples, tmp_path, 
 def test_what_a_configuration_refuses_is_told_and_the_others_run(source, samples, tmp_path):
     results = swept(source, samples, tmp_path, Sweep((8, 16), encodings=("unipolar", "signed")))
     assert ["refused" in r for r in results] == [True, True, False, False]
+
+
+def test_flips_that_a_network_cannot_have_are_told_and_the_others_run(tmp_path):
+    """Products of a convolution do not flip; the point without flips runs."""
+    source = load(LENET / "lenet.onnx")
+    samples = load_data(LENET / "lenet_sample.npz", source, limit=4, need_y=True)
+    sweep = Sweep((8,), (0.0, 0.1), flips=("product",))
+    clean, refused = run_sweep(source, samples, sweep, calibration=samples.x, cache=tmp_path, jobs=2)
+    assert clean["samples"] == 4
+    assert refused["refused"] == "products of a convolution cannot flip"
+
+
+def test_options_that_are_not_legal_are_all_told_before_any_work(source, samples, tmp_path):
+    with pytest.raises(sccc.SccError) as caught:
+        swept(source, samples, tmp_path, Sweep((0, 8, 1 << 21), (0.0, 0.1)))
+    assert [d.message for d in caught.value.diagnostics] == [
+        "0 is outside 1 .. 1048576", "2097152 is outside 1 .. 1048576"
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_comes_whole_from_another_process():
+    problem = sccc.SccError("no", Location(option="--x"), "do this")
+    again = pickle.loads(pickle.dumps(problem))
+    assert again.diagnostics == problem.diagnostics and str(again) == str(problem)
 
 
 def test_wilson_intervals_are_those_of_the_formula():

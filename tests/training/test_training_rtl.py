@@ -37,8 +37,7 @@ FAULTS = {
     "a quantiser that is off by one": ("(x_v > random_v)", "(x_v >= random_v)"),
     "a source with another shift": ("C17", "C16"),
     "an error of the wrong class": ("(lane_v == label_v)", "((lane_v + 1) == label_v)"),
-    "a backward product of the wrong row": ("total = total + $signed(w[(j*N+i)*W_W +: W_W]) * factor;\n      end\n      all[i",
-                                            "total = total + $signed(w[(j*N)*W_W +: W_W]) * factor;\n      end\n      all[i"),
+    "a backward product of the wrong error": ("factor = $signed(delta[(m*P + p)*", "factor = $signed(delta[(p)*"),
     "a reset to zero": ("<= initial_value;", "<= {W{1'b0}};"),
     "a counter that is never updated": ("else if (go) w <=", "else if (!go) w <="),
 }  # fmt: skip

@@ -11,7 +11,8 @@ from nets import Spec, build, compiled, data
 
 import sccc
 from sccc.evaluate import evaluate
-from sccc.graph_view import svg
+from sccc.graph_layout import Box, draw
+from sccc.graph_view import layers_svg, svg
 from sccc.schedule import schedule
 from sccc.types import signed_width
 
@@ -32,7 +33,7 @@ def test_a_module_is_a_picture_with_a_box_for_each_operation(style):
     texts = [t.text for t in tree.iter(f"{SVG}text")]
     for value in module.values():
         assert f"%{value.name}" in texts and str(value.type) in texts
-    edges = [p for p in tree.iter(f"{SVG}path") if p.get("marker-end")]
+    edges = [p for p in tree.iter(f"{SVG}path") if p.get("class") == "edge"]
     assert len(edges) == sum(len(op.operands) for op in module)
 
 
@@ -46,22 +47,51 @@ def test_boxes_do_not_overlap_and_lie_inside_and_edges_go_down():
             apart = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
             assert apart or a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
     for path in tree.iter(f"{SVG}path"):
-        if path.get("marker-end"):
+        if path.get("class") == "edge":
             numbers = [float(n) for n in re.findall(r"[\d.]+", path.get("d"))]
             assert numbers[1] < numbers[-1]
 
 
-def test_names_are_escaped():
-    module = build(Spec(sizes=(3, 2)))
-    module.ops[1].origin = "<script>&"
-    assert "<script>" not in svg(module) and "&lt;script&gt;" in svg(module)
+def test_an_arrow_over_several_ranks_goes_round_the_boxes_between():
+    chain = [Box((f"box {i}", "a second line")) for i in range(5)]
+    tree = ElementTree.fromstring(draw("chain", chain, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]))
+    rects = [{k: float(r.get(k)) for k in ("x", "y", "width", "height")} for r in tree.iter(f"{SVG}rect")]
+    path = [p.get("d") for p in tree.iter(f"{SVG}path") if p.get("class") == "edge"][-1]
+    bends = re.findall(r"([\d.]+) ([\d.]+) V([\d.]+)", path)
+    assert len(bends) == 3
+    for rect, (x, top, bottom) in zip(rects[1:4], bends, strict=True):
+        assert float(x) < rect["x"] or float(x) > rect["x"] + rect["width"]
+        assert float(top) <= rect["y"] and float(bottom) >= rect["y"] + rect["height"]
 
 
-def test_notebooks_show_the_picture_and_only_the_name_of_what_is_too_large(monkeypatch):
+def test_names_are_escaped_and_shortened():
     module = build(Spec(sizes=(3, 2)))
-    assert "<svg" in module._repr_html_()
+    module.ops[1].origin = "<script>&\x1b\ud800" + "long" * 100
+    picture = svg(module)
+    assert "<script>" not in picture and "&lt;script&gt;&amp;\ufffd\ufffd" in picture
+    ElementTree.fromstring(picture)
+    tree = ElementTree.fromstring(draw("one", [Box(("n" * 500,))], []))
+    assert float(tree.get("width")) < 600 and next(tree.iter(f"{SVG}title")).text == "n" * 500
+
+
+def test_layers_are_a_picture_with_their_encodings_styles_and_sources():
+    module = compiled(Spec(sizes=(5, 4, 3), options={"length": 16, "style": "streaming"}))
+    tree = ElementTree.fromstring(layers_svg(module))
+    boxes = [[t.text for t in g.iter(f"{SVG}text")] for g in tree.iter(f"{SVG}g")]
+    assert [box[0] for box in boxes] == ["%x", "fc0, from /fc0/Gemm", "fc1, from /fc1/Gemm", "sc.output"]
+    assert "x: unipolar, sobol 0" in boxes[1] and "w: signed, sobol 1, masked" in boxes[1]
+    assert "streaming (btanh), N = 16" in boxes[1] and "accumulate, N = 16" in boxes[2]
+    assert "x: bipolar, from sc.btanh %fc0_stream" in boxes[2]
+    assert len([p for p in tree.iter(f"{SVG}path") if p.get("class") == "edge"]) == 3
+
+
+def test_notebooks_show_the_picture_and_of_what_is_too_large_the_layers_or_the_name(monkeypatch):
+    spec = Spec(sizes=(3, 2), options={"length": 16})
+    module, hardware = build(spec), compiled(spec)
+    assert "<svg" in module._repr_html_() and "sc.dot<" in hardware._repr_html_()
     monkeypatch.setattr("sccc.graph_view.MOST_OPERATIONS", 2)
-    assert "<svg" not in module._repr_html_() and "ops" in module._repr_html_()
+    assert module._repr_html_() == f"<pre>&lt;Module net: {len(module)} ops&gt;</pre>"
+    assert "<svg" in hardware._repr_html_() and "sc.dot, sc.accumulate<" in hardware._repr_html_()
 
 
 def test_a_trace_has_an_array_for_each_operation():
@@ -80,6 +110,14 @@ def test_a_float_network_is_traced_in_reals():
     traced = module.trace(x)
     assert set(traced) == {v.name for v in module.values()}
     assert np.allclose(traced[module.outputs[0].operands[0].name], evaluate(module, x))
+
+
+def test_a_trace_takes_one_name_and_refuses_unknown_ones():
+    spec = Spec(sizes=(5, 4, 3), options={"length": 16})
+    for module, name in ((build(spec), "fc1"), (compiled(spec), "fc1_total")):
+        assert list(module.trace(data(spec, 2), name)) == [name]
+        with pytest.raises(sccc.SccError, match=f"no value '{name}x' to trace\n.*did you mean '{name}'"):
+            module.trace(data(spec, 2), [name + "x"])
 
 
 def test_a_waveform_shows_the_bits():
@@ -148,10 +186,21 @@ def test_a_vcd_file_holds_every_value_at_its_cycle(style, tmp_path):
 
 def unsigned(number: int, value: sccc.Value) -> int:
     """The two's complement bits of a number, as wide as its variable is."""
-    return number & ((1 << max(2, signed_width(value.type.lo, value.type.hi))) - 1)
+    return number & ((1 << signed_width(value.type.lo, value.type.hi)) - 1)
 
 
 def test_a_sample_that_is_not_there_is_refused():
     spec = Spec(sizes=(5, 3), options={"length": 16})
     with pytest.raises(sccc.SccError, match="sample 2 is outside"):
         sccc.waveform(compiled(spec), data(spec, 2), sample=2)
+
+
+def test_what_has_no_waveform_is_refused(tmp_path):
+    spec = Spec(sizes=(5, 3), options={"length": 16, "multipliers": 5})
+    with pytest.raises(sccc.SccError, match="is a float network"):
+        sccc.waveform(build(spec), data(spec, 2))
+    folded = compiled(spec)
+    assert "count<3" in sccc.waveform(folded, data(spec, 2))
+    with pytest.raises(sccc.SccError, match="folded hardware"):
+        sccc.waveform(folded, data(spec, 2), vcd=tmp_path / "w.vcd")
+    assert not any(tmp_path.iterdir())

@@ -12,8 +12,8 @@ import numpy as np
 
 from sccc.backends.verilog import cell_modules
 from sccc.backends.verilog import library as base
+from sccc.backends.verilog.buses import parameter_width, sign_magnitude
 from sccc.backends.verilog.folded import datapath, links, memories, storage
-from sccc.backends.verilog.layer import parameter_width, sign_magnitude
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed, sized
 from sccc.cells import Comb, Memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sccc.backends.verilog.layer import sign_magnitude
+from sccc.backends.verilog.buses import sign_magnitude
 from sccc.engines import ProductEngine, constant_of
 from sccc.types import Encoding, Level
 

@@ -14,7 +14,6 @@ from sccc.backends.verilog.folded.engines import EngineText, input_prefixes, lin
 from sccc.backends.verilog.folded.product import product_engine
 from sccc.backends.verilog.images import concatenation, lane
 from sccc.backends.verilog.interface import Netlist, input_tables, level_of, port_bus
-from sccc.backends.verilog.layer import lane_width
 from sccc.backends.verilog.names import Names, comment
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import Timing, timing
@@ -22,7 +21,7 @@ from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, Prod
 from sccc.ir import Module, Operation, Value
 from sccc.ops.source import largest_of
 from sccc.schedule import Schedule
-from sccc.types import Level
+from sccc.types import Level, lane_width
 
 
 @dataclass(frozen=True)

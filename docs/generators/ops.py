@@ -1,0 +1,106 @@
+"""The op reference, from `sccc.ops.REGISTRY`, with what an instance of each op costs in a network of the examples."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sccc
+from generators.markdown import block, code, table, text
+from generators.meaning import in_bits, in_reals
+from sccc.cost import op_cost
+from sccc.data import load_calibration
+from sccc.ops import REGISTRY
+from sccc.ops.registry import REQUIRED, Op
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"length": 32}),
+    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"length": 32, "style": "streaming"}),
+    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"style": "fixed"}),
+    ("lenet/lenet.onnx", "lenet/lenet_sample.npz", {"length": 32}),
+    ("lenet/lenet.onnx", "lenet/lenet_sample.npz", {"length": 32, "pooling": "streams"}),
+    ("cifar10/resnet18_narrow.onnx", "", {"length": 32}),
+)
+"""Model, calibration data and options of the networks whose ops are weighed: each op where it comes first."""
+
+DIALECTS = {
+    "sc": "Hardware of streams",
+    "fx": "Fixed point",
+    "nn": "The float network",
+    "train": "Networks that learn on chip",
+}
+
+
+def page() -> str:
+    """The page, Markdown."""
+    parts = ["# Operations\n", _INTRODUCTION]
+    costs = _costs()
+    for dialect, title in DIALECTS.items():
+        parts.append(f"## {title}: {code(dialect)}\n")
+        for op in REGISTRY:
+            if op.name.split(".", 1)[0] == dialect:
+                parts += _section(op, costs.get(op.name, ""))
+    return "\n".join(parts)
+
+
+_INTRODUCTION = """\
+This page is generated from `sccc.ops.REGISTRY`, from which simulator, Verilog and cost estimate are made too. *In reals* is the
+op's meaning as Python over arrays whose first axis is the batch: streams by their encoded number, counts by their mean
+per cycle, totals by their expectation. *In bits* are the expressions of its [cell](ir.md#cells), as the netlist computes
+them. *Needs* is what the verifier asks of operands, and what keeps `share-sngs` from sharing. *Cost* is
+the estimate (2-input gates) for the first such op in a network of `examples/`.
+"""
+
+
+def _section(op: Op, cost: str) -> Iterator[str]:
+    operands = ", ".join(f"%{name}" for name in op.operands)
+    yield f"### {op.name} {{ #{op.name.replace('.', '-')} }}\n"
+    yield block((f"%result = {op.name} {operands}" if op.has_result else f"{op.name} {operands}").rstrip())
+    yield text(op.doc) + "\n"
+    if op.attributes:
+        rows = [
+            (
+                code(name),
+                attr.kind,
+                "required" if attr.default is REQUIRED else code(repr(attr.default)),
+                text(attr.doc),
+            )
+            for name, attr in op.attributes.items()
+        ]
+        yield table(("attribute", "kind", "default", "meaning"), rows)
+    if op.value is not None:
+        yield "*In reals:*\n"
+        yield block(in_reals(op.value), "python")
+    if op.cell is None:
+        return
+    yield f"*In bits:* cell {code(type(op.cell).__name__)}, latency {op.latency}\n"
+    if expressions := in_bits(op.cell):
+        yield block(expressions)
+    for need in op.needs:
+        names = " and ".join(code(f"%{name}") for name in need.operands)
+        doc = inspect.getdoc(type(need)) or ""
+        yield f"*Needs:* {names} {type(need).__name__.lower()}: {text(doc.removeprefix('A legality condition: '))}\n"
+    if cost:
+        yield f"*Cost:* {cost}\n"
+
+
+def _costs() -> dict[str, str]:
+    """A sentence for each op that the networks hold."""
+    found: dict[str, str] = {}
+    for model, samples, options in NETWORKS:
+        source = sccc.load(EXAMPLES / model)
+        calibration = load_calibration(EXAMPLES / samples, source) if samples else None
+        for op in sccc.compile(source, calibration=calibration, **options):
+            if op.name in found or op.result is None:
+                continue
+            cost = op_cost(op)
+            said = " ".join(f"--{name} {value}" for name, value in options.items())
+            where = code(f"%{op.result.name} : {op.result.type}")
+            found[op.name] = (
+                f"{round(cost.gates):,} gates and {cost.flipflops:,} flip-flops for {where} in {code(f'{model} {said}')}"
+            )
+    return found

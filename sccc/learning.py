@@ -1,0 +1,100 @@
+"""Networks that learn: what a module must be to be trained, simulated or emitted as one, and in which order it computes.
+
+A module learns by ops of the dialect train. Where its forward pass runs on streams, each layer's dot products take a window of
+cycles, one layer after the other, as a layer needs the totals of the one before; everything else is done in the cycle behind the
+last window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sccc.correlation import lanes_of
+from sccc.diagnostics import Collector
+from sccc.ir import Module, Operation, Value
+from sccc.joint import joint_counts, summed_product
+from sccc.ops import REGISTRY
+from sccc.ops.registry import refuse
+from sccc.ops.source import source_lanes
+from sccc.sources import CounterSource
+from sccc.training_cells import Update
+from sccc.types import Level, Stream
+
+STREAM_OPS = ("sc.source", "sc.sng", "sc.dot", "sc.accumulate")
+"""Ops of inference that a network that learns may hold."""
+
+
+def check_learning(module: Module) -> None:
+    """One input, label and output; ops of the dialect train and STREAM_OPS; at most one update for each register.
+
+    Raises SccError with every problem.
+    """
+    problems = Collector()
+    for name in ("train.input", "train.label", "train.output"):
+        if (found := len(module.ops_named(name))) != 1:
+            problems.add(
+                f"module '{module.name}' has {found} {name} ops; training wants exactly one",
+                advice="run insert-gradient-counters first",
+            )
+    updated: set[Value] = set()
+    for op in module:
+        cell = REGISTRY[op.name].cell
+        if (op.dialect != "train" and op.name not in STREAM_OPS) or cell is None:
+            problems.add(f"{op.name} is no op of a network that learns", op.place())
+        elif isinstance(cell, Update):
+            if op.operands[0] in updated:
+                problems.add(f"register %{op.operands[0].name} is updated twice", op.place())
+            updated.add(op.operands[0])
+        elif op.name == "sc.source" and [type(source) for source in source_lanes(op)] != [CounterSource]:
+            problems.add("a network that learns has counter sources only, shared by all lanes", op.place())
+    with problems.catching():
+        stream_windows(module)
+    problems.raise_if_any()
+
+
+@dataclass(frozen=True)
+class StreamProduct:
+    """The dot products over a window that an sc.accumulate sums up: of levels x [n] and w [m, n]."""
+
+    dot: Operation
+    x: Value
+    w: Value
+    sources: tuple[Value, Value]
+
+    @staticmethod
+    def behind(accumulate: Operation) -> StreamProduct:
+        """Raises SccError where an sc.accumulate sums anything else than an sc.dot of two SNGs' streams, from 0."""
+        dot = accumulate.operands[0].op
+        makers = [operand.op for operand in dot.operands] if dot is not None and dot.name == "sc.dot" else []
+        x, w = makers if makers else (None, None)
+        if dot is None or x is None or w is None or {x.name, w.name} != {"sc.sng"}:
+            raise refuse(accumulate, "sums something else than the sc.dot of two SNGs' streams")
+        if np.any(accumulate.attributes["initial"]):
+            raise refuse(accumulate, "starts from a constant", "a bias that learns is added by train.add")
+        return StreamProduct(dot, x.operands[0], w.operands[0], (x.operands[1], w.operands[1]))
+
+    @property
+    def length(self) -> int:
+        """Cycles of the window."""
+        kind = self.dot.operands[0].type
+        assert isinstance(kind, Stream)
+        return kind.length
+
+    def table(self) -> np.ndarray:
+        """What a pair of lanes adds to the total, int32 [levels of x, levels of w], from the smallest level on."""
+        kinds = [value.type for value in (self.x, self.w)]
+        assert isinstance(kinds[0], Level) and isinstance(kinds[1], Level)
+        a, b = (lanes_of(source)[0] for source in self.sources)
+        both = joint_counts(a, b, kinds[0].bits, self.length, kinds[0].bits)
+        return summed_product(both, self.length, kinds[0].encoding, kinds[1].encoding).astype(np.int32)
+
+
+def stream_windows(module: Module) -> list[Operation]:
+    """The sc.accumulate ops, in the order in which their windows follow each other; all have one length. Raises SccError."""
+    found = module.ops_named("sc.accumulate")
+    lengths = {StreamProduct.behind(op).length for op in found}
+    if len(lengths) > 1:
+        raise refuse(found[0], f"windows of {sorted(lengths)} cycles in one network that learns", "give all one length")
+    return found

@@ -1,0 +1,141 @@
+"""Convolutions and pooling in a network that learns: kernel, reference, gradient and float yardstick agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from training_nets import small_cnn
+
+from sccc.backends.simulator.training import Trainer
+from sccc.backends.simulator.training_float import FloatRule, FloatTrainer
+from sccc.diagnostics import SccError
+from sccc.evaluate import evaluate
+from sccc.ir import Module
+from sccc.passes import PassContext, run_passes
+from sccc.passes.insert_gradient_counters import InsertGradientCounters
+from sccc.passes.training_chain import read_chain
+from sccc.text import parse_module
+from sccc.verify import verify
+
+POOLS = ("nn.max_pool", "nn.avg_pool")
+
+
+def made(network: Module, **options: object) -> Module:
+    counters = InsertGradientCounters(**options)  # type: ignore[arg-type]
+    return run_passes(network.clone(), [counters], PassContext())
+
+
+def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return random.uniform(-1, 1, (n, 1, 6, 6)), random.integers(0, 4, n)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sources", "function", "pool"),
+    [
+        ("gdc", "per-layer", "relu", "nn.max_pool"),
+        ("gdm", "per-lane", "tanh", "nn.avg_pool"),
+        ("fixed", "per-layer", "tanh", "nn.max_pool"),
+    ],
+)
+def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, function: str, pool: str) -> None:
+    module = made(small_cnn(function, pool), rule=rule, sources=sources)
+    fast, plain = Trainer(module), Trainer(module, "numpy")
+    x, y = samples(60)
+    numbers, before = fast.numbers(x), plain.state
+    for trainer in (fast, plain):
+        trainer.train(numbers, y)
+    after, expected = fast.state, plain.state
+    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
+    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
+
+
+def test_the_module_prints_parses_and_verifies() -> None:
+    module = made(small_cnn(), rule="gdm")
+    verify(module)
+    assert str(parse_module(str(module))) == str(module)
+
+
+@pytest.mark.parametrize(("function", "pool"), [("relu", POOLS[0]), ("tanh", POOLS[1])])
+def test_meaning_in_reals_is_the_float_network_within_rounding(function: str, pool: str) -> None:
+    network = small_cnn(function, pool)
+    trainer = Trainer(made(network), "numpy")
+    x, _ = samples(20)
+    scores = trainer.scores(trainer.numbers(x)) / 2.0**8
+    assert np.abs(scores - evaluate(network, x)).max() < 0.05
+
+
+def float_gradients(network: Module, x: np.ndarray, label: int) -> dict[str, np.ndarray]:
+    """Weights' gradients of the float yardstick: what one step at rate 1 takes off."""
+    learner = FloatTrainer(read_chain(network).steps, FloatRule(1.0))
+    before = learner.layers()
+    learner.train(learner.numbers(x), np.array([label]))
+    return {name: before[name][0] - weight for name, (weight, _) in learner.layers().items()}
+
+
+@pytest.mark.parametrize(("function", "pool"), [("relu", POOLS[0]), ("tanh", POOLS[1])])
+def test_the_yardstick_descends_the_slope_of_the_loss(function: str, pool: str) -> None:
+    """Against central differences of the float network's loss, for the largest gradient of each layer."""
+    network = small_cnn(function, pool)
+    x, y = samples(1)
+    gradients = float_gradients(network, x, int(y[0]))
+
+    def loss() -> float:
+        scores = evaluate(network, x)[0]
+        return float(np.log(np.exp(scores - scores.max()).sum()) + scores.max() - scores[y[0]])
+
+    for name, gradient in gradients.items():
+        op = network.value(name).op
+        assert op is not None
+        flat = np.asarray(op.attributes["weight"]).reshape(-1)
+        k = int(np.argmax(np.abs(gradient)))
+        slopes, held = [], flat[k]
+        for shift in (1e-4, -1e-4):
+            flat[k] = held + shift
+            slopes.append(loss())
+        flat[k] = held
+        assert abs((slopes[0] - slopes[1]) / 2e-4 - gradient.reshape(-1)[k]) < 1e-3
+
+
+@pytest.mark.parametrize(("function", "pool"), [("relu", POOLS[0]), ("tanh", POOLS[1])])
+def test_the_fixed_point_gradient_is_the_float_one_within_rounding(function: str, pool: str) -> None:
+    network = small_cnn(function, pool)
+    module = made(network)
+    x, y = samples(1, seed=3)  # no two taps of a window round to the same maximum
+    trainer = Trainer(module, "numpy")
+    values = trainer._reference.forward(trainer.numbers(x)[0], int(y[0]))
+    wanted = float_gradients(network, x, int(y[0]))
+    for name in ("c1", "c2"):
+        found = next(array for value, array in values.items() if value.name == f"{name}_gw") / 2.0**16
+        assert np.abs(found - wanted[name]).max() < 0.02
+        assert np.abs(wanted[name]).max() > 0.1  # so that a wrong scale or position would be seen
+
+
+@pytest.mark.parametrize("sources", ["per-layer", "per-lane"])
+def test_the_expected_update_of_a_shared_weight_is_the_step_times_its_gradient(sources: str) -> None:
+    module = made(small_cnn(), sources=sources, gradient_range=2)
+    trainer = Trainer(module)
+    x, y = samples(1)
+    numbers, reset, total, repeats = trainer.numbers(x), trainer.state, 0.0, 20_000
+    weights = {n: a for n, a in reset.items() if not n.endswith("_r")}
+    for _ in range(repeats):
+        trainer.train(numbers, y)
+        total = total + trainer.state["c2_w"] - reset["c2_w"]
+        trainer.state = {**trainer.state, **weights}  # sources go on, counters start again
+    values = Trainer(module, "numpy")._reference.forward(numbers[0], int(y[0]))
+    wanted = -next(array for value, array in values.items() if value.name == "c2_gw") / 2.0**16
+    deviation = np.abs(total / repeats - wanted)
+    sigma = np.sqrt(2 * np.abs(wanted) / repeats) + 1e-4  # a move is worth 2 steps
+    assert np.all(deviation < 5 * sigma)
+    big = np.abs(wanted) > 0.05
+    assert big.sum() > 3 and np.all(np.abs(2 * wanted - total / repeats)[big] > 5 * sigma[big])  # a wrong scale is seen
+
+
+def test_what_cannot_be_trained_is_refused_with_its_place() -> None:
+    padded = small_cnn()
+    padded.ops_named("nn.max_pool")[0].attributes["pads"] = [1, 1, 1, 1]
+    with pytest.raises(SccError, match="pooling with padding"):
+        read_chain(padded)
+    with pytest.raises(SccError, match="no forward pass on streams"):
+        made(small_cnn(), forward="streams")
