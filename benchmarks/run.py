@@ -1,4 +1,4 @@
-"""`make bench`: the simulator's rates beside the raw kernel's, how its time grows, compile time, accuracies on all test images."""
+"""`make bench`: the simulator's rates beside the raw kernel's, how its time grows, compile time, accuracies, folded networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import accuracy, scaling, simulator_rate  # noqa: E402
+from benchmarks import accuracy, cifar10, scaling, simulator_rate  # noqa: E402
 
 
 def compile_time() -> None:
@@ -38,6 +38,8 @@ def main() -> None:
     compile_time()
     print("== accuracy ==", flush=True)
     accuracy.main([])
+    print("== convolutional networks, folded ==", flush=True)
+    cifar10.main([])
 
 
 if __name__ == "__main__":

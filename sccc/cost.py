@@ -141,13 +141,13 @@ def _lane_gates(
         ranges = {n: (int(v), int(v)) for n, v in zip(names, lane, strict=True)}
         for name, value in operands.items():
             t = value.type
-            ranges[name] = _value_range(t)
+            ranges[name] = value_range(t)
         logic = Logic(ranges, lane_width(kind))
         total += int(count) * sum(logic.gates(e) for e in (expr, *others))
     return total
 
 
-def _value_range(kind: Type) -> tuple[int, int]:
+def value_range(kind: Type) -> tuple[int, int]:
     """The smallest and largest number that a lane holds."""
     if isinstance(kind, Level):
         return kind.encoding.minimum_level(kind.bits), kind.encoding.maximum_level(kind.bits)
@@ -257,8 +257,8 @@ def _fold_cost(op: Operation) -> Cost:
     cell, x = REGISTRY[op.name].cell, op.operands[0].type
     assert isinstance(cell, Fold) and op.result is not None
     steps = int((pool_lanes(op) >= 0).sum()) - op.result.type.lanes
-    kind = Total((), *_value_range(op.result.type))
-    operands = {name: Value(name, Total((), *_value_range(x))) for name in ("a", "b")}
+    kind = Total((), *value_range(op.result.type))
+    operands = {name: Value(name, Total((), *value_range(x))) for name in ("a", "b")}
     if isinstance(x, Stream):
         return Cost(gates=steps)
     assert isinstance(x, Level)

@@ -17,7 +17,7 @@ from sccc.folding import Folding
 from sccc.ir import Operation, Value
 from sccc.line_buffer import LineBuffer, Walk
 from sccc.ops.registry import REGISTRY
-from sccc.types import Encoding, Level, Total, Type, signed_width
+from sccc.types import Level, lane_width, signed_width
 from sccc.windows import Window
 
 
@@ -56,14 +56,6 @@ def natural_order(shape: Sequence[int]) -> np.ndarray:
 def run_of(shape: Sequence[int]) -> int:
     """Lanes of a pixel; all lanes of what is no image."""
     return shape[0] if len(shape) == 3 else math.prod(shape)
-
-
-def level_bits(kind: Type) -> int:
-    """Bits of a lane on a link: levels are sign and magnitude, totals two's complement."""
-    if isinstance(kind, Level):
-        return kind.bits + 1 + (kind.encoding is Encoding.SIGNED)
-    assert isinstance(kind, Total)
-    return signed_width(kind.lo, kind.hi)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -124,9 +116,9 @@ class ProductEngine(Engine):
         x, w = self.inputs[0].value.type, constant_of(self.op).type
         f = self.folding
         assert self.totals is not None and isinstance(w, Level)
-        bits = {"line buffer": f.buffer.levels * level_bits(x)}
-        bits["weights"] = f.windows * f.multipliers * level_bits(w)
-        starts = self.initial.size * level_bits(self.totals.type) if np.unique(self.initial).size > 1 else 0
+        bits = {"line buffer": f.buffer.levels * lane_width(x)}
+        bits["weights"] = f.windows * f.multipliers * lane_width(w)
+        starts = self.initial.size * lane_width(self.totals.type) if np.unique(self.initial).size > 1 else 0
         bits["start values and scales"] = starts + self._lane_constants()
         return bits
 
@@ -153,7 +145,7 @@ class PoolEngine(Engine):
 
     @property
     def memory_bits(self) -> dict[str, int]:
-        bits = {"line buffer": self.buffer.levels * level_bits(self.inputs[0].value.type)}
+        bits = {"line buffer": self.buffer.levels * lane_width(self.inputs[0].value.type)}
         return bits | ({"start values and scales": self._lane_constants()} if self._lane_constants() else {})
 
 
@@ -165,7 +157,7 @@ class AddEngine(Engine):
 
     @property
     def memory_bits(self) -> dict[str, int]:
-        waiting = sum(d * k.beat * level_bits(k.value.type) for d, k in zip(self.depths, self.inputs, strict=True))
+        waiting = sum(d * k.beat * lane_width(k.value.type) for d, k in zip(self.depths, self.inputs, strict=True))
         bits = {"waiting operands": waiting}
         return bits | ({"start values and scales": self._lane_constants()} if self._lane_constants() else {})
 
@@ -190,7 +182,7 @@ class LayoutEngine(Engine):
 
     @property
     def memory_bits(self) -> dict[str, int]:
-        stored = sum(len(link.order) * level_bits(link.value.type) for link in self.inputs)
+        stored = sum(len(link.order) * lane_width(link.value.type) for link in self.inputs)
         entries = self.output.beats * (sum(link.beats for link in self.inputs) + 1).bit_length()
         return {"stored inputs": stored, "order": entries}
 

@@ -123,8 +123,8 @@ def comb_module(op_name: str, bits: tuple[str, ...] = (), ports: tuple[str, ...]
     """An integer op of kind Comb as a module, all lanes.
 
     Parameters: LANES, IW and OW (bits of an integer operand and of the result), PW (bits that hold every parameter and
-    intermediate result) and, packed, the variables that are not operands; those in `ports` are inputs NAME_all instead.
-    Operands in `bits` are single bits.
+    intermediate result) and, packed, the variables that are not operands; those in `ports` are inputs NAME_all
+    instead, of NAME_W bits a lane. Operands in `bits` are single bits.
     """
     definition = REGISTRY[op_name]
     cell = definition.cell
@@ -136,14 +136,15 @@ def comb_module(op_name: str, bits: tuple[str, ...] = (), ports: tuple[str, ...]
         *(_load(integer, integer, "IW") for integer in integers),
         *(f"      {b}_v = {b}[i] ? {{{{PW-1{{1'b0}}}}, 1'b1}} : {{PW{{1'b0}}}};" for b in bits),
     ]
-    statements += [_load(p, f"{p}_all", "PW") for p in parameters] + lines
+    statements += [_load(p, f"{p}_all", f"{p.upper()}_W" if p in ports else "PW") for p in parameters] + lines
     statements.append("      all[i*OW +: OW] = result_v[OW-1:0];")
     fixed = [p for p in parameters if p not in ports]
     head = [f"// {op_name}: {definition.doc}", f"module {comb_name(op_name, ports)} #(", "  parameter LANES = 1,"]
-    head += ["  parameter IW = 16,", "  parameter OW = 8,", "  parameter PW = 32" + "," * bool(fixed)]
+    head += ["  parameter IW = 16,", "  parameter OW = 8,", *(f"  parameter {p.upper()}_W = 16," for p in ports)]
+    head.append("  parameter PW = 32" + "," * bool(fixed))
     head += [*_parameters(fixed), ") ("]
     head += [
-        *(f"  input  wire [LANES*PW-1:0] {p}_all," for p in ports),
+        *(f"  input  wire [LANES*{p.upper()}_W-1:0] {p}_all," for p in ports),
         *(f"  input  wire [LANES*IW-1:0] {o}," for o in integers),
         *(f"  input  wire [LANES-1:0]    {b}," for b in bits),
     ]

@@ -14,8 +14,8 @@ SMALL_PROGRAM = ["--inline-mult", "1", "--unroll-count", "1"]
 loops over lanes stay loops."""
 
 QUICK_BUILD = ["-MAKEFLAGS", "VM_PARALLEL_BUILDS=0 OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"]
-"""One file instead of a hundred that would each read all declarations. What runs in every cycle is optimised a little (without,
-it is 20 times as slow), what runs once, and Verilator's own files, not at all."""
+"""One file instead of a hundred that would each read all declarations. What runs in every cycle is optimised a little: without that
+it is 20 times as slow. What runs once is not, nor are Verilator's own files."""
 
 
 def require_verilator() -> None:

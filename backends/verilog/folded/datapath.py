@@ -19,6 +19,7 @@ module sccc_taps #(
   input  wire               taken,
   output reg  [WORDS*W-1:0] held
 );
+  integer i;
   reg [WORDS*W-1:0] filling;
   reg [WORDS*W-1:0] complete;
   always @* begin
@@ -26,7 +27,8 @@ module sccc_taps #(
     if (arrived) complete[(WORDS-1)*W +: W] = word;
   end
   always @(posedge clk) begin
-    if (arrived) filling[slot*W +: W] <= word;
+    for (i = 0; i < WORDS; i = i + 1)
+      if (arrived && slot == i) filling[i*W +: W] <= word;
     if (taken) held <= complete;
   end
 endmodule

@@ -17,11 +17,11 @@ from sccc.backends.verilog.folded import datapath, links, memories, storage
 from sccc.backends.verilog.names import Names, comment
 from sccc.backends.verilog.render import packed, sized
 from sccc.cells import Comb, Memory
-from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, level_bits, natural_order
+from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, natural_order
 from sccc.ir import Operation
 from sccc.line_buffer import LineBuffer, Walk
 from sccc.ops import REGISTRY
-from sccc.types import Encoding, Level, Total
+from sccc.types import Encoding, Level, Total, lane_width
 
 
 @dataclass
@@ -103,7 +103,7 @@ def input_prefixes(engine: Engine) -> list[str]:
 
 def link_width(link: Link) -> int:
     """Bits of a transfer."""
-    return link.beat * level_bits(link.value.type)
+    return link.beat * lane_width(link.value.type)
 
 
 def is_signed(kind: Level) -> int:
@@ -123,13 +123,13 @@ def line_buffer(text: EngineText, buffer: LineBuffer, walk: Walk, kind: Level) -
     window, slot = buffer.window, max(1, (walk.step_words - 1).bit_length())
     top, left, _, _ = window.pads
     rows, columns = buffer.output
-    parameters = {"LW": level_bits(kind), "BEAT": buffer.beat, "WORD": buffer.word, "PIXEL": buffer.pixel_words}
+    parameters = {"LW": lane_width(kind), "BEAT": buffer.beat, "WORD": buffer.word, "PIXEL": buffer.pixel_words}
     parameters |= {"HEIGHT": buffer.height, "WIDTH": buffer.width, "ROWS": buffer.rows}
     for name, pair in (("K", window.kernel), ("S", window.strides), ("D", window.dilations)):
         parameters |= {f"{name}H": pair[0], f"{name}W": pair[1]}
     parameters |= {"PT": top, "PL": left, "OH": rows, "OW": columns, "TAP": walk.tap_words, "STEP": walk.step_words}
     parameters |= {"STEPS": walk.steps, "REPEATS": walk.repeats, "BLOCKS": walk.blocks, "SLOT": slot}
-    text.wire("word", buffer.word * level_bits(kind))
+    text.wire("word", buffer.word * lane_width(kind))
     text.wire("slot", slot)
     for name in ("live", "arrived", "step", "taken"):
         text.wire(name)
@@ -146,7 +146,7 @@ def tail(text: EngineText) -> None:
     for number, op in enumerate(engine.tail):
         assert op.result is not None
         text.lines.append(f"\n  // %{comment(op.result.name)} = {op.name}")
-        out = text.wire(f"tail_{number}", beat * level_bits(op.result.type))
+        out = text.wire(f"tail_{number}", beat * lane_width(op.result.type))
         _tail_op(text, op, signal, out, beat)
         signal = out
     ports = {"in_data": signal, "in_valid": "total_valid", "in_ready": "total_ready"}
@@ -159,18 +159,18 @@ def _tail_op(text: EngineText, op: Operation, signal: str, out: str, beat: int) 
     assert isinstance(source, Total)
     cell = REGISTRY[op.name].cell
     if isinstance(cell, Comb):
-        integer_op(text, op, {REGISTRY[op.name].operands[0]: signal}, level_bits(source), out)
+        integer_op(text, op, {REGISTRY[op.name].operands[0]: signal}, lane_width(source), out)
     elif isinstance(cell, Memory):
         assert isinstance(kind, Level)
         entries = [sign_magnitude(int(v), kind) for v in np.asarray(op.attributes["table"])]
         name = text.modules.make(f"{text.name}_lookup")
         text.own.append(
-            cell_modules.lookup_module(name, beat, source.lo, entries, level_bits(source), level_bits(kind))
+            cell_modules.lookup_module(name, beat, source.lo, entries, lane_width(source), lane_width(kind))
         )
         text.instance(name, "lookup", {}, {"address": signal, "level": out})
     else:
         assert isinstance(kind, Level)
-        levels(text, signal, level_bits(source), kind, beat, out)
+        levels(text, signal, lane_width(source), kind, beat, out)
 
 
 def levels(text: EngineText, number: str, width: int, kind: Level, lanes: int, out: str) -> None:
@@ -192,26 +192,23 @@ def integer_op(text: EngineText, op: Operation, operands: Mapping[str, str], wid
     beat, kind = text.engine.output.beat, op.result.type
     definition = REGISTRY[op.name]
     values = {p: definition.parameters(op)[p] for p in cell_modules.comb_parameters(op.name)}
-    wide = width + level_bits(kind) + parameter_width(values) + 2  # the operand times the widest parameter, doubled
+    wide = width + lane_width(kind) + parameter_width(values) + 2  # the operand times the widest parameter, doubled
     order = natural_order(kind.shape)
     words = {p: memories.lane_words(v.astype(np.int64), order, kind.shape, beat) for p, v in values.items()}
     ports = {p: w for p, w in words.items() if w is not None}
     module = text.use(
         cell_modules.comb_name(op.name, tuple(ports)), cell_modules.comb_module(op.name, ports=tuple(ports))
     )
-    parameters: dict[str, object] = {"LANES": beat, "IW": width, "OW": level_bits(kind), "PW": wide}
+    parameters: dict[str, object] = {"LANES": beat, "IW": width, "OW": lane_width(kind), "PW": wide}
     for name, value in values.items():
         if name not in ports:
             parameters[name.upper()] = f"{{{beat}{{{sized(int(value.reshape(-1)[0]), wide)}}}}}"
     connections = dict(operands)
     for name, table in ports.items():
-        narrow = parameter_width({name: table})
-        word = text.constants(name, table, narrow, "total_valid && total_ready")
-        lanes = [
-            f"{{{wide - narrow}{{{word}[{i * narrow + narrow - 1}]}}}}, {word}[{i * narrow} +: {narrow}]"
-            for i in range(beat)
-        ]
-        connections[f"{name}_all"] = f"{{{', '.join(reversed(lanes))}}}"
+        parameters[f"{name.upper()}_W"] = parameter_width({name: table})
+        connections[f"{name}_all"] = text.constants(
+            name, table, parameter_width({name: table}), "total_valid && total_ready"
+        )
     text.instance(module, f"{out}_lanes", parameters, {**connections, "result": out})
 
 
@@ -223,7 +220,7 @@ def pool_engine(text: EngineText, engine: PoolEngine) -> None:
     kind, op = engine.inputs[0].value.type, engine.op
     assert isinstance(kind, Level) and op.result is not None
     beat = engine.output.beat
-    out = level_bits(op.result.type) if isinstance(op.result.type, Total) else number_width(kind)
+    out = lane_width(op.result.type) if isinstance(op.result.type, Total) else number_width(kind)
     wide = max(out, number_width(kind))
     slot = line_buffer(text, engine.buffer, engine.walk, kind)
     numbers(text, "word", kind, beat, "number", wide)
@@ -243,7 +240,7 @@ def pool_engine(text: EngineText, engine: PoolEngine) -> None:
         lanes = ", ".join(f"result[{i * wide} +: {out}]" for i in reversed(range(beat)))
         text.assign("total", beat * out, f"{{{lanes}}}")
     else:
-        text.wire("total", beat * level_bits(op.result.type))
+        text.wire("total", beat * lane_width(op.result.type))
         levels(text, "result", wide, op.result.type, beat, "total")  # type: ignore[arg-type]
     text.assign("total_valid", 1, "step")
     text.wire("total_ready")
@@ -270,7 +267,7 @@ def add_engine(text: EngineText, engine: AddEngine) -> None:
         parameters = {"W": link_width(link), "DEPTH": depth}
         text.clocked(text.use("sccc_fifo", links.FIFO), f"{prefix}_waiting", parameters, ports)
         numbers(text, f"{prefix}_level", kind, beat, f"{prefix}_number", wide)
-    text.wire("total", beat * level_bits(op.result.type))
+    text.wire("total", beat * lane_width(op.result.type))
     text.assign("total_valid", 1, "a_there && b_there")
     text.wire("total_ready")
     integer_op(text, op, {"a": "a_number", "b": "b_number"}, wide, "total")
@@ -286,7 +283,7 @@ def layout_engine(text: EngineText, engine: LayoutEngine) -> None:
     entry = max(1, sum(beats).bit_length())
     entries = np.where(index < 0, sum(beats), index)
     file = text.memory("order", memories.hex_text(memories.bits_of(entries, entry)))
-    nothing = packed([sign_magnitude(engine.level, kind)] * beat, level_bits(kind))
+    nothing = packed([sign_magnitude(engine.level, kind)] * beat, lane_width(kind))
     parameters = {"W": link_width(engine.output), "A_BEATS": beats[0], "B_BEATS": beats[1], "BEATS": len(index)}
     prefixes = input_prefixes(engine)
     ports: dict[str, str] = {}

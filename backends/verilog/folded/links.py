@@ -132,10 +132,12 @@ module sccc_collect #(
   output reg  [BEATS*W-1:0] all,
   output reg                done
 );
+  integer i;
   reg [$clog2(BEATS + 1)-1:0] count;
   assign in_ready = 1'b1;
   always @(posedge clk) begin
-    if (in_valid) all[count*W +: W] <= in_data;
+    for (i = 0; i < BEATS; i = i + 1)
+      if (in_valid && count == i) all[i*W +: W] <= in_data;
     if (rst) begin
       count <= 0;
       done  <= 1'b0;

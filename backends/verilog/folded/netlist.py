@@ -17,7 +17,7 @@ from sccc.backends.verilog.interface import Netlist, input_tables, level_of, por
 from sccc.backends.verilog.names import Names, comment
 from sccc.dataflow import Dataflow, dataflow
 from sccc.dataflow_timing import Timing, timing
-from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, ProductEngine, level_bits, natural_order
+from sccc.engines import AddEngine, Engine, LayoutEngine, Link, PoolEngine, ProductEngine, natural_order
 from sccc.ir import Module, Operation, Value
 from sccc.ops.source import largest_of
 from sccc.schedule import Schedule
@@ -224,7 +224,7 @@ class _Top:
         view, y = self.flow.sink, self.output_port
         link, kind = view.link, view.link.value.type
         valid, ready = self.taken((None, 0), link)
-        width, lanes = level_bits(kind), kind.lanes
+        width, lanes = lane_width(kind), kind.lanes
         module = self.use("sccc_collect", links.COLLECT)
         lines = [f"\n  wire [{lanes * width - 1}:0] collected;"]
         lines += [

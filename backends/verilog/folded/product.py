@@ -15,13 +15,13 @@ from sccc.backends.verilog.folded.engines import (
     tail,
 )
 from sccc.backends.verilog.render import sized
-from sccc.engines import ProductEngine, constant_of, level_bits
+from sccc.engines import ProductEngine, constant_of
 from sccc.ir import Value
 from sccc.neurons import root_source
 from sccc.ops.arithmetic import product_of
 from sccc.ops.source import source_lanes
 from sccc.sources import CounterSource
-from sccc.types import Level, Stream, Total, signed_width
+from sccc.types import Level, Stream, Total, lane_width, signed_width
 
 
 def product_engine(text: EngineText, engine: ProductEngine) -> None:
@@ -34,14 +34,14 @@ def product_engine(text: EngineText, engine: ProductEngine) -> None:
     _taps(text, engine, x, slot, masked)
     time_bits = _control(text, engine)
     count_bits = _streams(text, engine, x, masked, time_bits) if streams else _numbers(text, engine, x)
-    width = level_bits(engine.totals.type)
+    width = lane_width(engine.totals.type)
     _totals(text, engine, width, count_bits)
     tail(text)
 
 
 def _taps(text: EngineText, engine: ProductEngine, x: Level, slot: int, masked: bool) -> None:
     """The levels of a step, 0 where there is no image; above each a bit that says so where its product needs to know."""
-    f, lw = engine.folding, level_bits(x)
+    f, lw = engine.folding, lane_width(x)
     text.lines.append("\n  // The levels that are multiplied.")
     lanes = [f"word[{i * lw} +: {lw}]" for i in reversed(range(f.word))]
     with_live = f"{{{', '.join(f'1{chr(39)}b1, {lane}' for lane in lanes)}}}" if masked else "word"
@@ -95,11 +95,11 @@ def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, ti
     assert isinstance(w, Level)
     lanes = f.multipliers
     words = memories.weight_words(engine)
-    _weights(text, f.windows, lanes * level_bits(w), memories.weight_planes(words, w))
+    _weights(text, f.windows, lanes * lane_width(w), memories.weight_planes(words, w))
     text.lines.append("\n  // Random numbers and streams.")
     for name, value in zip(("random_x", "random_w"), _sources(engine), strict=True):
         _source(text, name, value, time_bits)
-    planes = level_bits(x) + masked
+    planes = lane_width(x) + masked
     text.wire("planes", f.slots * planes)
     module = text.use("sccc_bit_planes", datapath.BIT_PLANES)
     text.instance(module, "by_bit", {"LANES": f.slots, "W": planes}, {"lanes": "taps", "planes": "planes"})
@@ -115,7 +115,7 @@ def _streams(text: EngineText, engine: ProductEngine, x: Level, masked: bool, ti
     if is_signed(x):
         signals["xs"] = text.assign("xs", f.slots, f"planes[{f.slots * (x.bits + 1)} +: {f.slots}]")
     if masked:
-        signals["live"] = text.assign("live_taps", f.slots, f"planes[{f.slots * level_bits(x)} +: {f.slots}]")
+        signals["live"] = text.assign("live_taps", f.slots, f"planes[{f.slots * lane_width(x)} +: {f.slots}]")
     return _counts(text, engine, signals)
 
 

@@ -14,8 +14,7 @@ from sccc.backends.verilog.folded.netlist import FoldedNetlist, Watch
 from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.testbench import Testbench
 from sccc.dataflow_timing import timing
-from sccc.engines import level_bits
-from sccc.types import Level, Type
+from sccc.types import Level, Type, lane_width
 
 PATIENCE = 4
 """How many times as long stalled inputs may take."""
@@ -57,7 +56,7 @@ def emit_folded_testbench(
         x=netlist.input_port,
         y=netlist.output_port,
         x_width=link_width(source),
-        y_width=len(lanes) * level_bits(output.type),
+        y_width=len(lanes) * lane_width(output.type),
         timed=int(not stalled),
         pause="noise[0]" if stalled else "1'b0",
         watches="\n".join(watches),
@@ -75,7 +74,7 @@ def emit_folded_testbench(
 
 def transfers(values: np.ndarray, kind: Type, order: np.ndarray, beat: int) -> str:
     """Lanes [samples, lanes] in the order in which they are transferred, `beat` a line."""
-    width = level_bits(kind)
+    width = lane_width(kind)
     sent = values[:, order].astype(np.int64)
     codes = level_codes(sent, kind) if isinstance(kind, Level) else sent
     return hex_text(bits_of(codes.reshape(-1, beat), width).reshape(-1, beat * width))
@@ -96,7 +95,7 @@ def _watch(netlist: FoldedNetlist, watch: Watch, number: int, stem: str, samples
     return f"""\
   // {comment(str(watch))}
   {netlist.top}_watch #(
-    .NUMBER({number}), .W({level_bits(watch.value.type)}), .BEAT({watch.beat}), .BEATS({beats}), .SAMPLES({samples}),
+    .NUMBER({number}), .W({lane_width(watch.value.type)}), .BEAT({watch.beat}), .BEATS({beats}), .SAMPLES({samples}),
     .FILE("{stem}_expected_{number}.hex"), .ENDS({ends})
   ) watch_{number} (
     .clk(clk), .cycle(cycle), .happens(dut.{watch.valid} && dut.{watch.ready}), .data(dut.{watch.data})
