@@ -43,12 +43,12 @@ class ChooseEncoding(Pass):
             if op.name == "nn.add_layer":
                 _decide_addition(op, options, forms, problems)
             else:
-                self._decide(op, options, forms, problems)
+                self._decide(op, options, context, forms, problems)
         _decide_pools(module, context, forms, problems)
         problems.raise_if_any()
         return module
 
-    def _decide(self, op: Operation, options: Options, forms: Forms, problems: Collector) -> None:
+    def _decide(self, op: Operation, options: Options, context: PassContext, forms: Forms, problems: Collector) -> None:
         a: dict[str, Any] = op.attributes
         a["length"] = options.length if options.style != "fixed" else 1
         a["bits"], a["weight_bits"] = options.fraction_bits(a["in_signed"]), options.fraction_bits(True)
@@ -74,6 +74,7 @@ class ChooseEncoding(Pass):
             _align_relu_scale(op, forms)
         _check_streamed(op, encoding, problems)
         _choose_adder(op, options, problems)
+        _choose_sng(op, options, context, problems)
 
 
 def _choose_adder(op: Operation, options: Options, problems: Collector) -> None:
@@ -91,6 +92,24 @@ def _choose_adder(op: Operation, options: Options, problems: Collector) -> None:
     for reason, holds in refusals.items():
         if holds:
             problems.add(f"{options.adder.upper()} adders {reason}", op.place(), "give this layer adder = 'apc'")
+
+
+def _choose_sng(op: Operation, options: Options, context: PassContext, problems: Collector) -> None:
+    """A weighted binary generator takes fewer gates wherever it can stand: see `sccc.cost`. Not where lanes have random numbers of
+    their own, streams are pooled by OR (which compares them), or hardware is folded."""
+    a: dict[str, Any] = op.attributes
+    refusals = {
+        "share one random number, and a state machine's lanes have one each": a["style"] == "streaming",
+        "share one random number": options.sharing == "none",
+        "make no streams that OR can pool": options.pooling == "streams",
+        "have no folded form": bool(options.multipliers or context.config.options.cycles),
+    }
+    reasons = [reason for reason, holds in refusals.items() if holds]
+    if options.sng == "comparator" or a["style"] == "fixed" or (options.sng == "smaller" and reasons):
+        return
+    for reason in reasons:
+        problems.add(f"weighted binary generators {reason}", op.place(), "use --sng comparator or smaller")
+    a["sng"] = "sc.wbg"
 
 
 EXTRA_BITS = 3

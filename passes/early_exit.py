@@ -14,6 +14,7 @@ import numpy as np
 from sccc.diagnostics import SccError
 from sccc.early_exit import ExitRule, choose_rule, final_sum
 from sccc.ir import Module, Operation, Value
+from sccc.ops.conversion import SNGS
 from sccc.ops.source import source_lanes
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Count, Stream
@@ -117,7 +118,7 @@ def _level_bits(count: Value) -> int:
     pending = [count]
     while pending:
         op = pending.pop().op
-        if op is not None and op.name == "sc.sng":
+        if op is not None and op.name in SNGS:
             found.append(op.operands[1].type.bits)  # type: ignore[attr-defined]
         elif op is not None:
             pending += [v for v in op.operands if isinstance(v.type, Stream | Count)]

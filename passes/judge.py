@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from sccc.correlation import Randomness
+from sccc.correlation import Randomness, generator_of
 from sccc.diagnostics import Location, SccError
 from sccc.error_model import Assignment, predicted_error
 from sccc.ir import Module, Operation
@@ -77,7 +77,9 @@ class Judge:
     def _assignment(self, dot: Operation, x: Spec | None, w: Spec) -> Assignment:
         bits = bits_of(dot.operands[1])
         masks = lane_masks(dot.operands[0], dot.operands[1], bits) if w.masked else (None, None)
-        return Assignment(_lanes(x, masks[0], bits) if x else None, _lanes(w, masks[1], bits))
+        maker = generator_of(dot.operands[0])
+        made_by = maker.name if maker is not None else "sc.sng"
+        return Assignment(_lanes(x, masks[0], bits, made_by) if x else None, _lanes(w, masks[1], bits, "sc.sng"))
 
     def refuse(self, dot: Operation, budget: float, error: float) -> SccError:
         """The error for a layer that cannot be kept within its budget."""
@@ -92,9 +94,9 @@ class Judge:
         )
 
 
-def _lanes(spec: Spec, masks: np.ndarray | None, bits: int) -> np.ndarray:
+def _lanes(spec: Spec, masks: np.ndarray | None, bits: int, generator: str) -> np.ndarray:
     source = source_of(spec, bits)
     numbers = [0] if masks is None else np.ravel(masks).tolist()
     lanes = np.empty(len(numbers), dtype=object)
-    lanes[:] = [Randomness(source, mask) for mask in numbers]
+    lanes[:] = [Randomness(source, mask, generator) for mask in numbers]
     return lanes.reshape(np.shape(masks) if masks is not None else ())

@@ -347,7 +347,8 @@ def _streams(
     """The count of a layer's products, of streams; `pending` is done to the streams of x first."""
     if isinstance(x.type, Level):
         r = add("sc.source", [], "rx", kind="sobol", index=0, bits=x.type.bits)
-        x = add("sc.sng", [x, r], "x", length=a["length"])
+        made = str(a.get("sng", "sc.sng"))
+        x = add(made, [x, r], "x", length=a["length"], **({"bits": x.type.bits} if made == "sc.wbg" else {}))
         for name, attributes in pending:
             x = add(name, [x], name.removeprefix("sc."), **attributes)
     encoding = Encoding(a["w_encoding"])

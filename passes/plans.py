@@ -10,6 +10,7 @@ import numpy as np
 from sccc.correlation import generator_of
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module, Operation, Value
+from sccc.ops.conversion import SNGS
 from sccc.sources import SOBOL_DIMENSIONS, splitmix64
 from sccc.types import Encoding, Stream
 
@@ -68,7 +69,7 @@ def lane_masks(x: Value, w: Value, bits: int) -> tuple[Any, Any]:
     assert isinstance(x.type, Stream)
     taps = w.type.shape[1:]
     lanes = int(np.prod(taps))
-    if x.type.encoding is Encoding.BIPOLAR and x.op is not None and x.op.name == "sc.sng":
+    if x.type.encoding is Encoding.BIPOLAR and x.op is not None and x.op.name in SNGS:
         return spread_masks(x.type.lanes, bits).reshape(x.type.shape), reversed_masks(lanes, bits).reshape(taps)
     return None, spread_masks(lanes, bits).reshape(taps)
 
@@ -77,6 +78,10 @@ def plan_shared(dot: Operation, source: str, position: int, seed: int, fsm: bool
     x, w = operands(dot)
     bits = bits_of(w)
     masks = lane_masks(x, w, bits) if fsm else (None, None)
+    generator = generator_of(x)
+    if source == "sobol" and generator is not None and generator.name == "sc.wbg":
+        # Of the numbers counted up, the most significant one is spread as evenly as numbers of dimension 0 are.
+        return Plan(("ramp", "sobol"), (0, 1), masks)
     if source == "sobol":
         # Dimensions 0 and 1 are the most even pair. A streaming layer's input depends on the sources of the layer before it, so
         # that its w dimension must be another one than there.

@@ -102,7 +102,7 @@ _FOLDED = {
 
 def estimated_table(data: dict[str, Any]) -> Any:
     """The bill as a table."""
-    columns = _columns(data)
+    columns = bill_columns(data)
     footer = ["total", "", *(data.get(c, "") for c in list(columns)[2:])]
     title = (
         f"estimated ({data['table']}; energy per inference in full operation, a sample every {data['interval']} cycles)"
@@ -110,7 +110,8 @@ def estimated_table(data: dict[str, Any]) -> Any:
     return report.table(title, list(columns.values()), [[x[c] for c in columns] for x in data["layers"]], footer=footer)
 
 
-def _columns(data: dict[str, Any]) -> dict[str, str]:
+def bill_columns(data: dict[str, Any]) -> dict[str, str]:
+    """Keys of a layer in `estimated`, with their headings."""
     return _FOLDED if "multipliers" in data else _COLUMNS
 
 
@@ -178,7 +179,7 @@ def _page(module: Module, inputs: Any, result: dict[str, Any], sweep: dict[str, 
     from sccc.html_report import Contents, html_page
 
     synthesis = synthesized_rows(result["synthesis"], result) if "synthesis" in result else None
-    return html_page(Contents(module, inputs.config.options, result, _columns(result), inputs.data, sweep, synthesis))
+    return html_page(Contents(module, inputs.config, result, bill_columns(result), inputs.data, sweep, synthesis))
 
 
 def _sweep(args: argparse.Namespace, problems: Collector) -> dict[str, Any] | None:

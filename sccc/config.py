@@ -53,6 +53,12 @@ class Options:
     encoding: str = option(
         "auto", "what a stream means; auto picks by predicted error", ("auto", "bipolar", "unipolar", "signed")
     )
+    sng: str = option(
+        "comparator",
+        "what makes the streams of levels: comparators, or weighted binary generators, which are half as large; smaller: the one "
+        "with fewer gates in each layer",
+        ("comparator", "wbg", "smaller"),
+    )
     source: str = option("auto", "random sources; auto: sobol", ("auto", "sobol", "lfsr", "ramp"))
     sharing: str = option(
         "auto",

@@ -5,6 +5,7 @@ The verifier and the sharing pass both ask here, so legality and optimisation ca
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from sccc.cells import Fold, Gather
+from sccc.cells import Comb, Fold, Gather
 from sccc.ir import Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.conversion import SNGS
 from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.sources import Source
@@ -36,9 +38,21 @@ class Randomness:
 
     source: Source
     mask: int = 0
+    generator: str = "sc.sng"
+    """The op that makes the stream."""
 
     def sequence(self, length: int) -> np.ndarray:
         return self.source.sequence(length) ^ self.mask
+
+    def bits(self, levels: np.ndarray, length: int) -> np.ndarray:
+        """The streams of levels, bool [length, *levels' shape]."""
+        numbers = self.sequence(length).reshape(-1, *(1,) * np.ndim(levels))
+        cell = REGISTRY[self.generator].cell
+        assert isinstance(cell, Comb)
+        made: np.ndarray = np.asarray(
+            cell.result.evaluate({"level": levels, "random": numbers, "bits": self.source.bits})
+        )
+        return made.astype(bool)
 
 
 def lanes_of(random: Value) -> list[Randomness]:
@@ -60,7 +74,7 @@ def generator_of(stream: Value) -> Operation | None:
     op = stream.op
     while op is not None and isinstance(REGISTRY[op.name].cell, Gather | Fold):
         op = op.operands[0].op
-    return op if op is not None and op.name == "sc.sng" else None
+    return op if op is not None and op.name in SNGS else None
 
 
 def sequences(random: Value, length: int) -> np.ndarray:
@@ -77,10 +91,10 @@ def randomness_of(stream: Value) -> np.ndarray:
     """
     op = stream.op
     assert op is not None
-    if op.name == "sc.sng":
+    if op.name in SNGS:
         random = op.operands[1]
         lanes = np.empty(random.type.lanes, dtype=object)
-        lanes[:] = lanes_of(random)
+        lanes[:] = [dataclasses.replace(lane, generator=op.name) for lane in lanes_of(random)]
         return lanes.reshape(random.type.shape)
     cell = REGISTRY[op.name].cell
     parts = [np.broadcast_to(part := randomness_of(v), v.type.shape if part.size > 1 else ()) for v in op.operands]
@@ -133,10 +147,9 @@ def joint_deviation(a: Randomness, b: Randomness, bits: int, length: int) -> flo
     """
     shift = max(0, bits - 6)
     size = 1 << min(bits, 6)
-    joint = np.zeros((size, size))
-    np.add.at(joint, (a.sequence(length) >> shift, b.sequence(length) >> shift), 1.0 / length)
-    both = joint.cumsum(0).cumsum(1)
-    alone_a, alone_b = both[:, -1:], both[-1:, :]
+    levels = np.arange(1, size + 1) << shift
+    both = a.bits(levels, length).T.astype(np.float64) @ b.bits(levels, length) / length
+    alone_a, alone_b = both[:, -1:], both[-1:, :]  # of the level 2**bits, whose stream is 1 throughout
     return float(np.sqrt(np.mean((both - alone_a * alone_b) ** 2)) * 6.0 * np.sqrt(min(length, 1 << bits)))
 
 

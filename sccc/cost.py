@@ -110,6 +110,9 @@ def _comb_cost(op: Operation) -> Cost:
         if _is_constant(op.operands[0]):
             streams = len(constant_streams(op).levels)
             return Cost(gates=CONSTANT_COMPARE * level.bits * streams, sngs=streams)
+        if op.name == "sc.wbg":
+            # Of random's bit k: whether one above it is 1, and it alone. A lane: an AND for each bit, and an OR with the next.
+            return Cost(gates=2 * level.bits + 2 * level.bits * kind.lanes, sngs=kind.lanes)
         return Cost(gates=COMPARE * level.bits * kind.lanes, sngs=kind.lanes)
     if isinstance(kind, Random):
         return Cost()  # a constant mask turns comparisons with constants into other constants

@@ -229,6 +229,8 @@ class _Builder:
         return link
 
     def _sng(self, op: Operation) -> None:
+        if op.name != "sc.sng":
+            raise refuse(op, f"{op.name} has no folded form", "use --sng comparator")
         random = op.operands[1].op
         if random is not None and random.operands:
             raise refuse(random, "folded SNGs share one source without masks", "use --sharing auto or max")

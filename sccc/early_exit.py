@@ -17,6 +17,7 @@ import numpy as np
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module, Operation
 from sccc.ops import REGISTRY
+from sccc.ops.conversion import SNGS
 from sccc.types import Count, Stream
 
 SUMS = ("sc.accumulate", "sc.race")
@@ -103,7 +104,7 @@ def prefix_module(module: Module, cycles: int) -> Module:
     for op in short:
         definition = REGISTRY[op.name]
         whole = op.operands[0].type if op.operands else None
-        if op.name == "sc.sng":
+        if op.name in SNGS:
             length = op.attributes["length"]
             if cycles < 1 or length % cycles:
                 raise SccError(

@@ -8,6 +8,7 @@ from sccc.cost import layer_style
 from sccc.graph_layout import Box, draw, markup
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.conversion import SNGS
 from sccc.schedule import feeding_values, layer_ops
 from sccc.types import Count, Fixed, Level, Random, Real, Stream, Total, Type
 
@@ -82,7 +83,7 @@ def _short(value: object) -> str:
 def _layer_box(name: str, ops: list[Operation]) -> Box:
     """Name and origin, what is computed, the streams that are multiplied with their sources, style, result."""
     origin = next((op.origin for op in ops if op.origin), "")
-    computing = [op for op in ops if op.operands and op.name not in ("sc.sng", "sc.mask")]
+    computing = [op for op in ops if op.operands and op.name not in (*SNGS, "sc.mask")]
     lines = [name if origin in ("", name) else f"{name}, from {origin}", ", ".join(op.name for op in computing)]
     for op in computing:
         if op.result is not None and isinstance(op.result.type, Count):
@@ -100,7 +101,7 @@ def _layer_box(name: str, ops: list[Operation]) -> Box:
 def _stream(value: Value) -> str:
     """The encoding of a stream, and the random source that it was made with or the state machine that put it out."""
     assert isinstance(value.type, Stream) and value.op is not None
-    if value.op.name != "sc.sng":
+    if value.op.name not in SNGS:
         return f"{value.type.encoding.value}, from {value.op.name} %{value.name}"
     random, masked = value.op.operands[1].op, ""
     while random is not None and random.name == "sc.mask":

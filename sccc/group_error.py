@@ -44,6 +44,8 @@ def group_totals(
 def _streams(magnitudes: np.ndarray, sources: np.ndarray, length: int) -> np.ndarray:
     """The SNGs' bits, uint8 [rows, lanes, cycles], of magnitudes [rows, lanes]; sources [1 or rows, lanes]."""
     number = {each: k for k, each in enumerate(dict.fromkeys(sources.ravel()))}
+    if len(number) == 1:
+        return np.moveaxis(next(iter(number)).bits(magnitudes, length), 0, -1).astype(np.uint8)
     table = np.stack([each.sequence(length) for each in number])
     which = np.array([number[each] for each in sources.ravel()]).reshape(sources.shape)
     cell = REGISTRY["sc.sng"].cell

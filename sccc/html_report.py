@@ -13,7 +13,7 @@ from sccc import __version__
 from sccc.accuracy import TRACED_SAMPLES, LayerValues, errors_of, layer_values, measure
 from sccc.api import emit_files
 from sccc.backends.verilog.hierarchy import Part, hierarchy
-from sccc.config import Options
+from sccc.config import Config
 from sccc.data import Data
 from sccc.graph_layout import markup
 from sccc.graph_view import MOST_OPERATIONS, layers_svg, svg
@@ -33,7 +33,7 @@ class Contents:
     """
 
     module: Module
-    options: Options
+    config: Config
     bill: Mapping[str, Any]
     columns: Mapping[str, str]
     data: Data | None = None
@@ -53,7 +53,7 @@ def html_page(contents: Contents) -> str:
         ("cost", "Cost per layer", _cost(contents)),
         ("netlist", "Hierarchy of the netlist", _netlist(module)),
         ("sweep", "Sweep", sweep_section(contents.sweep) if contents.sweep is not None else ""),
-        ("options", "Options", _options(contents.options)),
+        ("options", "Options", _options(contents.config)),
     ]
     return page(f"{module.name}: sccc report", sections)
 
@@ -169,8 +169,13 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[int, Part]]:
         yield from _walk(each, depth + 1)
 
 
-def _options(options: Options) -> str:
+def _options(config: Config) -> str:
+    options = config.options
     rows = [
         [f"--{f.name.replace('_', '-')}", str(getattr(options, f.name)), f.metadata["doc"]] for f in fields(options)
     ]
-    return table(["option", "value", "meaning"], rows)
+    parts = [table(["option", "value", "meaning"], rows)]
+    if config.layers:
+        own = [[layer, name, str(value)] for layer, values in config.layers.items() for name, value in values.items()]
+        parts += [paragraph("Layers that differ:"), table(["layer", "option", "value"], own)]
+    return "\n".join(parts)

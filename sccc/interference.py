@@ -15,6 +15,7 @@ from sccc.cells import Fsm
 from sccc.correlation import generator_of
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
+from sccc.ops.conversion import SNGS
 from sccc.ops.registry import Selects, Shared, Uncorrelated
 from sccc.types import Count, Random, Stream
 
@@ -61,7 +62,7 @@ def interference_graph(module: Module) -> networkx.Graph:
 
 
 def _kind(op: Operation) -> str:
-    if op.name == "sc.sng":
+    if op.name in SNGS:
         return "sng"
     return "fsm" if isinstance(REGISTRY[op.name].cell, Fsm) or op.name == "sc.activate" else "logic"
 

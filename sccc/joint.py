@@ -37,6 +37,10 @@ def joint_counts(a: Randomness, b: Randomness, bits: int, length: int, resolved:
     Index k stands for level k * 2**(bits - r). Do not write into the result.
     """
     r = min(bits, resolved)
+    if {a.generator, b.generator} != {"sc.sng"}:
+        levels = np.arange((1 << r) + 1) << (bits - r)
+        return np.rint(a.bits(levels, length).T.astype(np.float64) @ b.bits(levels, length)).astype(np.int64)
+    # Streams of comparators are subsets of each other: sums of the counts of single numbers.
     counts = np.zeros(((1 << r) + 1, (1 << r) + 1), dtype=np.int64)
     np.add.at(counts, ((a.sequence(length) >> (bits - r)) + 1, (b.sequence(length) >> (bits - r)) + 1), 1)
     return counts.cumsum(0).cumsum(1)

@@ -111,6 +111,12 @@ def _verify_correlated(op: Operation, x: Value, w: Value) -> None:
 
 def _verify_shared(op: Operation, x: Value) -> None:
     maker = generator_of(x)
+    if maker is not None and maker.name != "sc.sng":
+        raise SccError(
+            f"streams of {maker.name}, such as %{x.name}, are no subsets of each other, as this op needs them to be",
+            op.place(),
+            "make the streams by sc.sng",
+        )
     if maker is None or len(set(lanes_of(maker.operands[1]))) > 1:
         raise SccError(
             f"the lanes of %{x.name} are not made by SNGs that share one source, as this op needs them to be",

@@ -174,6 +174,20 @@ class Naive:
             self.signs[op.result.name] = np.where(levels < 0, -1, 1)
         return bits
 
+    def do_wbg(self, op, level, random) -> np.ndarray:
+        """Digit k of the level in binary, where k is the number of digits of the random number, less one."""
+        levels, numbers, cycles = self.of(level), self.of(random), op.attributes["length"]
+        bits = np.zeros((*levels.shape, cycles), dtype=np.int64)
+        for t in range(cycles):
+            digits = len(format(int(numbers[t]), "b")) if numbers[t] else 0
+            for lane in np.ndindex(*levels.shape):
+                number = abs(int(levels[lane]))
+                full = number == 2**level.type.bits
+                bits[(*lane, t)] = full or (digits > 0 and format(number, "b").zfill(digits)[-digits] == "1")
+        if level.type.encoding.value == "signed":
+            self.signs[op.result.name] = np.where(levels < 0, -1, 1)
+        return bits
+
     def numbers(self, stream) -> np.ndarray:
         """What the bits of a stream stand for, cycle by cycle."""
         bits = self.of(stream)

@@ -37,7 +37,7 @@ from sccc.cells import (
     Wire,
 )
 from sccc.diagnostics import InternalError, SccError
-from sccc.expr import Expr
+from sccc.expr import Expr, wrap
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import has_multiplier, product_of
@@ -138,6 +138,13 @@ def _converted(op: Operation, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate(pieces)
 
 
+def sng_bit(op: Operation) -> Expr:
+    """The bit that an SNG makes of its level and random number."""
+    definition = REGISTRY[op.name]
+    assert isinstance(definition.cell, Comb)
+    return definition.cell.result.substitute({k: wrap(int(v)) for k, v in definition.parameters(op).items()})
+
+
 def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]:
     kind = result_type(op)
     if isinstance(kind, Random):
@@ -146,7 +153,7 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
     if isinstance(kind, Stream):
         level, random = op.operands
         assert isinstance(level.type, Level)
-        generator = Generator(cell.result, level.type, kind, builder.static[random])
+        generator = Generator(sng_bit(op), level.type, kind, builder.static[random])
         make = generator.packed if builder.packed else generator.plain
         return lambda batch: make(builder.value(batch, level))
     if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):

@@ -250,7 +250,7 @@ class LayerEmitter:
             self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_split", ports)
             self.signs[op.result], source = sign, magnitude
         numbers = self._random(random, lanes)
-        module = self.use(*library.sng(shared=random.type.lanes == 1))
+        module = self.use(*(library.wbg() if op.name == "sc.wbg" else library.sng(shared=random.type.lanes == 1)))
         ports = {"level": source, "random": numbers, "bits": name}
         self.instance(module, {"LANES": lanes, "BITS": bits}, f"{name}_sng", ports)
 

@@ -149,6 +149,34 @@ module {name} #(
 endmodule
 """
 
+WBG = """\
+// Weighted binary generators: a lane's bit is that of its level at the place of the random number's most significant one.
+// Level 2**BITS gives ones throughout.
+module sccc_wbg #(
+  parameter LANES = 1,
+  parameter BITS  = 8
+) (
+  input  wire [LANES*(BITS+1)-1:0] level,
+  input  wire [BITS-1:0]           random,
+  output reg  [LANES-1:0]          bits
+);
+  integer i, k;
+  reg [BITS:0] weights;
+  reg above;
+  reg [LANES-1:0] all;
+  always @* begin
+    weights = {1'b1, {BITS{1'b0}}};
+    above = 1'b0;
+    for (k = BITS - 1; k >= 0; k = k - 1) begin
+      weights[k] = random[k] & ~above;
+      above = above | random[k];
+    end
+    for (i = 0; i < LANES; i = i + 1) all[i] = |(level[i*(BITS+1) +: BITS+1] & weights);
+    bits = all;
+  end
+endmodule
+"""
+
 FROM_START = """\
 // Sums of SW bits, from which their value in the cycle of `go` is taken off: two's complement counts of W bits.
 module sccc_from_start #(
@@ -326,6 +354,11 @@ def sng(*, shared: bool) -> tuple[str, str]:
         width="BITS" if shared else "LANES*BITS",
     )
     return name, text
+
+
+def wbg() -> tuple[str, str]:
+    """The module of weighted binary generators, and its name: the op's expression, decided by the one bit that counts."""
+    return "sccc_wbg", WBG
 
 
 def constant_streams() -> str:

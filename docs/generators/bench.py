@@ -9,16 +9,16 @@ import numpy as np
 
 from sccc.api import emit_files
 from sccc.backends.verilog.icarus import run_icarus
-from sccc.cost import lane_bits
 from sccc.ir import Module
 from sccc.ops.source import input_levels
+from sccc.types import lane_width
 
 
 def input_words(module: Module, x: np.ndarray) -> list[int]:
     """The input port's bits for each sample of x, lane 0 lowest."""
     (source,) = module.inputs
     assert source.result is not None
-    return words(input_levels(source, x), lane_bits(source.result.type))
+    return words(input_levels(source, x), lane_width(source.result.type))
 
 
 def words(numbers: np.ndarray, width: int) -> list[int]:

@@ -10,22 +10,29 @@ from typing import Any
 import sccc
 from generators.markdown import block, code, table, text
 from generators.meaning import in_bits, in_reals
+from sccc.cells import Gather, Wire
 from sccc.cost import op_cost
-from sccc.data import load_calibration
 from sccc.ops import REGISTRY
 from sccc.ops.registry import REQUIRED, Op
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
-NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"length": 32}),
-    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"length": 32, "style": "streaming"}),
-    ("digits_mlp/digits_mlp.onnx", "digits_mlp/digits.npz", {"style": "fixed"}),
-    ("lenet/lenet.onnx", "lenet/lenet_sample.npz", {"length": 32}),
-    ("lenet/lenet.onnx", "lenet/lenet_sample.npz", {"length": 32, "pooling": "streams"}),
-    ("cifar10/resnet18_narrow.onnx", "", {"length": 32}),
+NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("digits_mlp/digits_mlp.onnx", {"length": 32}),
+    ("digits_mlp/digits_mlp.onnx", {"length": 32, "style": "streaming"}),
+    ("digits_mlp/digits_mlp.onnx", {"style": "fixed"}),
+    ("digits_mlp/digits_mlp.onnx", {"length": 32, "adder": "or"}),
+    ("digits_mlp/digits_mlp.onnx", {"length": 32, "adder": "mux"}),
+    ("mnist_mlp/mnist_mlp_relu.onnx", {"length": 32, "style": "streaming"}),
+    ("lenet/lenet.onnx", {"length": 32}),
+    ("lenet/lenet.onnx", {"length": 32, "pooling": "streams"}),
+    ("lenet/lenet.onnx", {"style": "fixed"}),
+    ("cifar10/resnet18_narrow.onnx", {"length": 32}),
 )
-"""Model, calibration data and options of the networks whose ops are weighed: each op where it comes first."""
+"""Model and options of the networks whose ops are weighed: each op where it comes first."""
+
+EXIT = "early-exit{margin=10}"
+"""A pass that puts one more op into the second network."""
 
 DIALECTS = {
     "sc": "Hardware of streams",
@@ -52,7 +59,8 @@ This page is generated from `sccc.ops.REGISTRY`, from which simulator, Verilog a
 op's meaning as Python over arrays whose first axis is the batch: streams by their encoded number, counts by their mean
 per cycle, totals by their expectation. *In bits* are the expressions of its [cell](ir.md#cells), as the netlist computes
 them. *Needs* is what the verifier asks of operands, and what keeps `share-sngs` from sharing. *Cost* is
-the estimate (2-input gates) for the first such op in a network of `examples/`.
+the estimate (2-input gates) for the first such op in a network of `examples/`; what training costs is in
+[Networks that learn on chip](../training.md).
 """
 
 
@@ -84,6 +92,8 @@ def _section(op: Op, cost: str) -> Iterator[str]:
         names = " and ".join(code(f"%{name}") for name in need.operands)
         doc = inspect.getdoc(type(need)) or ""
         yield f"*Needs:* {names} {type(need).__name__.lower()}: {text(doc.removeprefix('A legality condition: '))}\n"
+    if isinstance(op.cell, Wire | Gather):
+        cost = "none: wires"
     if cost:
         yield f"*Cost:* {cost}\n"
 
@@ -91,16 +101,19 @@ def _section(op: Op, cost: str) -> Iterator[str]:
 def _costs() -> dict[str, str]:
     """A sentence for each op that the networks hold."""
     found: dict[str, str] = {}
-    for model, samples, options in NETWORKS:
-        source = sccc.load(EXAMPLES / model)
-        calibration = load_calibration(EXAMPLES / samples, source) if samples else None
-        for op in sccc.compile(source, calibration=calibration, **options):
-            if op.name in found or op.result is None:
-                continue
-            cost = op_cost(op)
-            said = " ".join(f"--{name} {value}" for name, value in options.items())
-            where = code(f"%{op.result.name} : {op.result.type}")
-            found[op.name] = (
-                f"{round(cost.gates):,} gates and {cost.flipflops:,} flip-flops for {where} in {code(f'{model} {said}')}"
-            )
+    for model, options in NETWORKS:
+        module = sccc.compile(EXAMPLES / model, **options)
+        said = f"{model} {' '.join(f'--{name} {value}' for name, value in options.items())}"
+        _add_costs(found, module, said)
+        if options.get("style") == "streaming" and "sc.race" not in found:
+            _add_costs(found, sccc.compile(module, passes=EXIT), f"{said} --passes {EXIT}")
     return found
+
+
+def _add_costs(found: dict[str, str], module: sccc.Module, said: str) -> None:
+    for op in module:
+        if op.name not in found and op.result is not None:
+            cost, where = op_cost(op), code(f"%{op.result.name} : {op.result.type}")
+            found[op.name] = (
+                f"{round(cost.gates):,} gates and {cost.flipflops:,} flip-flops for {where} in {code(said)}"
+            )

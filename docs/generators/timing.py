@@ -10,9 +10,9 @@ import numpy as np
 import sccc
 from generators.bench import input_words, run_netlist, starts, words
 from generators.wave_svg import Row, wave_svg
-from sccc.cost import lane_bits
 from sccc.ir import Module
 from sccc.schedule import schedule
+from sccc.types import lane_width
 
 SAMPLES = np.random.default_rng(2).random((20, 4))
 """Inputs of the network; ranges are calibrated on them."""
@@ -105,7 +105,7 @@ def _numbers(column: list[int | None]) -> list[str | None]:
 def _results(module: Module, valid: list[int | None], y: list[int | None], order: list[int]) -> list[str | None]:
     """Labels of the result where valid is high. Raises AssertionError where the netlist's differs from the simulator's."""
     raw = sccc.simulate(module, SAMPLES[: max(order) + 1]).raw
-    expected = words(raw, lane_bits(module.outputs[0].operands[0].type))
+    expected = words(raw, lane_width(module.outputs[0].operands[0].type))
     times = [cycle for cycle, value in enumerate(valid) if value == 1]
     labels: list[str | None] = [None] * len(y)
     for cycle, sample in zip(times, order, strict=True):

@@ -15,6 +15,11 @@ from sccc.types import Count, Level, Random, Stream, Total, Type
 
 MAX_LENGTH = 1 << 24
 
+SNGS = ("sc.sng", "sc.wbg")
+"""Ops that make streams of levels and random numbers."""
+
+LEVEL, RANDOM = Var("level"), Var("random")
+
 
 def _infer_sng(op: Operation) -> Type:
     level, random = expect(op, 0, Level), expect(op, 1, Random)
@@ -30,6 +35,15 @@ def _infer_sng(op: Operation) -> Type:
     if not fits:
         raise refuse(op, f"random numbers of shape {random.shape} do not fit levels of shape {level.shape}")
     return Stream(level.shape, level.encoding, length)
+
+
+def _infer_wbg(op: Operation) -> Type:
+    kind, random = _infer_sng(op), expect(op, 1, Random)
+    if random.shape != ():
+        raise refuse(op, "the weights of a binary generator are made once, for all lanes", "take sc.sng")
+    if op.attributes["bits"] != random.bits:
+        raise refuse(op, f"bits = {op.attributes['bits']}, and the random numbers have {random.bits}")
+    return kind
 
 
 def _infer_accumulate(op: Operation) -> Type:
@@ -99,7 +113,19 @@ REGISTRY.add(
         lambda op, level, random: level,
         _infer_sng,
         {"length": Attr("int", "cycles in a window"), "layer": LAYER_ATTR},
-        cell=Comb(Var("level") > Var("random")),
+        cell=Comb(LEVEL > RANDOM),
+    ),
+    Op(
+        "sc.wbg",
+        "A weighted binary generator (Gupta & Kumaresan 1988): bit k of the level, where k is the place of the random number's "
+        "most significant one; all lanes share that. Half of a comparator: the level's bits are ANDed with weights, and ORed. "
+        "Streams of one random number are no subsets of each other, as those of sc.sng are.",
+        ("level", "random"),
+        lambda op, level, random: level,
+        _infer_wbg,
+        {"length": Attr("int", "cycles in a window"), "bits": BITS_ATTR, "layer": LAYER_ATTR},
+        # The ones that level and random share are more than random's other ones just when the most significant is among them.
+        cell=Comb(((LEVEL & RANDOM) > (RANDOM & ~LEVEL)) | (LEVEL >> Var("bits"))),
     ),
     Op(
         "sc.accumulate",

@@ -73,6 +73,7 @@ _DECISIONS = {
     "length": Attr("int", "cycles per window (choose-encoding)", 0),
     "bits": Attr("int", "fractional bits of the input levels (choose-encoding)", 0),
     "weight_bits": Attr("int", "fractional bits of the weights (choose-encoding)", 0),
+    "sng": Attr("str", "the op that makes the input's streams (choose-encoding)", "sc.sng"),
     "adder": Attr("str", "apc, or, mux (choose-encoding)", "apc"),
     "adder_inputs": Attr("int", "lines that an OR or MUX adder joins (choose-encoding)", 0),
 }

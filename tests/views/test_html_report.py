@@ -17,9 +17,9 @@ from nets import Spec, build, compiled, data
 
 import sccc
 from sccc.accuracy import layer_errors, layer_values, measure
-from sccc.billing import _COLUMNS, _FOLDED, estimated
+from sccc.billing import bill_columns, estimated
 from sccc.cli import main
-from sccc.config import Options
+from sccc.config import make_config
 from sccc.data import Data
 from sccc.html_parts import number
 from sccc.html_report import Contents, html_page
@@ -83,8 +83,7 @@ def contents(spec: Spec = SPEC, samples: int = 30, **more) -> Contents:
     module, x = compiled(spec), data(spec, samples)
     y = np.arange(samples) % 3
     bill = estimated(module)
-    columns = _FOLDED if "multipliers" in bill else _COLUMNS
-    return Contents(module, Options(**spec.options), bill, columns, Data(x, y), **more)
+    return Contents(module, make_config(spec.options), bill, bill_columns(bill), Data(x, y), **more)
 
 
 def test_the_page_holds_accuracy_network_errors_cost_hierarchy_and_sweep():
@@ -105,6 +104,8 @@ def test_the_page_holds_accuracy_network_errors_cost_hierarchy_and_sweep():
     assert page.rows["netlist"][1][:3] == ["net", "1", "1"]
     assert ["accumulate", "auto", "16", "0", "90.00", "88.00", "92.00", "35"] in page.rows["sweep"]
     assert ["--length", "16"] in [row[:2] for row in page.rows["options"]]
+    page = Page(html_page(replace(held, config=make_config({}, {"<fc0>": {"style": "accumulate"}}))))
+    assert page.rows["options"][-1] == ["<fc0>", "style", "accumulate"]
 
 
 def test_pictures_in_the_page_are_svg_that_other_programs_read():
