@@ -1,6 +1,6 @@
 """The published accuracy of a stochastic-computing MLP under flipped bits, and ours beside it.
 
-    python curve.py                     # 1,000 test images, about five minutes on two cores
+    python curve.py                     # 1,000 test images, about ten minutes on two cores
     python curve.py --limit 2000 --data /path/to/mnist.npz --plot curve.svg
 
 Published (MNIST; bipolar multipliers, FSM tanh): float 97.77 %, streams 97.71, 97.33, 96.92 and 94.84 % with 0, 1, 5 and 10 % of
