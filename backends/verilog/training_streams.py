@@ -38,7 +38,7 @@ def emit_window(e: Emitter) -> list[str]:
         "  wire running;",
         f"  wire [{bits - 1}:0] t;",
         f"  sccc_window #(.LENGTH({total}), .T_BITS({bits})) window (",
-        "    .clk(clk), .rst(rst), .go(start), .running(running), .t(t), .done(done)",
+        "    .clk(clk), .rst(rst), .go(start), .stop(1'b0), .running(running), .t(t), .done(done)",
         "  );",
     ]
 
