@@ -20,11 +20,11 @@ from sccc.accuracy import predictions
 from sccc.backends.simulator import Simulator
 from sccc.backends.synthesis import synthesize
 from sccc.backends.synthesis.tools import find_liberty
-from sccc.billing import Design, verdicts
 from sccc.cost import bill
 from sccc.counting import ALL_SAVINGS, NO_SAVINGS, Savings
 from sccc.data import load_calibration, load_data
 from sccc.report import console, table
+from sccc.rival import Design, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "mnist_mlp"

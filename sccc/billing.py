@@ -7,7 +7,6 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +28,12 @@ from sccc.files import write_files
 from sccc.folded_cost import folded_bill
 from sccc.ir import Module
 from sccc.ops import REGISTRY
+from sccc.rival import Design, design_row, verdict_sentence, verdicts
 from sccc.schedule import schedule
 from sccc.types import Encoding, Level
 
 if TYPE_CHECKING:
     from sccc.backends.synthesis import SynthesisBill
-
-EQUAL_ACCURACY, EQUAL_SIGMAS = 0.001, 2.0
-"""A rival is as accurate when it is at most 0.1 percentage points worse, or when the samples cannot tell: of those on which just
-one of the two is right, the difference is within two standard deviations of none (McNemar 1947)."""
 
 ACTIVITY_SAMPLES = 64
 """Samples from which activity is taken."""
@@ -311,40 +307,6 @@ def _stages(label: str) -> Iterator[Callable[[str], Callable[[int, int], None] |
 # -- against fixed point ----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Design:
-    """One line of the comparison. `period` in ns and what follows from it are None without synthesis, `accuracy` without data;
-    `right`: which samples it classifies rightly."""
-
-    name: str
-    accuracy: float | None
-    gates: int
-    flipflops: int
-    interval: int
-    area: float
-    energy: float
-    period: float | None = None
-    latency: float | None = None
-    right: np.ndarray | None = field(default=None, repr=False)
-
-    @property
-    def time(self) -> float | None:
-        """The shortest time between samples, ns."""
-        return self.interval * self.period if self.period is not None else None
-
-    @property
-    def throughput_per_area(self) -> float | None:
-        """Inferences per second and mm²."""
-        return 1e15 / (self.time * self.area) if self.time else None
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "right"},
-            "time_ns": self.time,
-            "inferences_per_second_per_mm2": self.throughput_per_area,
-        }
-
-
 def _comparison(
     args: argparse.Namespace, inputs: Any, liberty: Path | None, lengths: list[int], widths: list[int]
 ) -> tuple[dict[str, Any], list[Any]]:
@@ -370,10 +332,10 @@ def _comparison(
         "verdict": verdict,
     }
     title = "synthesised" if liberty else f"estimated ({OSU018.name})"
-    rows = [_row(d) for d in (*designs["streams"], *designs["fixed"])]
+    rows = [design_row(d) for d in (*designs["streams"], *designs["fixed"])]
     headings = ["design", "accuracy", "gates", "flip-flops", "area um²", "cycles", "period ns", "time ns"]
     headings += ["energy pJ", "inferences/s/mm²"]
-    return result, [report.table(title, headings, rows), *(_sentence(v) for v in verdict)]
+    return result, [report.table(title, headings, rows), *(verdict_sentence(v) for v in verdict)]
 
 
 def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path | None, name: str) -> Design:
@@ -406,60 +368,3 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         found.latency * found.period,
         right,
     )
-
-
-def _row(d: Design) -> list[Any]:
-    accuracy = "-" if d.accuracy is None else f"{100 * d.accuracy:.2f} %"
-    optional = ["-" if v is None else f"{v:,.2f}" for v in (d.period, d.time)]
-    per_area = "-" if d.throughput_per_area is None else f"{d.throughput_per_area:,.0f}"
-    return [d.name, accuracy, d.gates, d.flipflops, float(d.area), d.interval, *optional, float(d.energy), per_area]
-
-
-MEASURES = ("area", "energy", "time", "throughput_per_area")
-
-
-def verdicts(streams: list[Design], fixed: list[Design]) -> list[dict[str, Any]]:
-    """Each stream design against the fixed one that is best in each measure among those as accurate.
-
-    Where no fixed design is as accurate, the most accurate one is the rival. `ratio` is streams over fixed; `wins` whether the
-    streams are better: less area, energy and time, more throughput per area.
-    """
-    found = []
-    for design in streams:
-        equal = [r for r in fixed if _as_accurate(r, design)]
-        rivals = equal or [max(fixed, key=lambda r: r.accuracy or 0.0)]
-        verdict: dict[str, Any] = {"design": design.name, "equally_accurate": bool(equal), "measures": {}}
-        for measure in MEASURES:
-            values = {r.name: getattr(r, measure) for r in rivals if getattr(r, measure)}
-            own = getattr(design, measure)
-            if not values or not own:
-                continue
-            more = measure == "throughput_per_area"
-            best = (max if more else min)(values, key=lambda name: values[name])
-            ratio = own / values[best]
-            verdict["measures"][measure] = {"rival": best, "ratio": ratio, "wins": ratio > 1 if more else ratio < 1}
-        found.append(verdict)
-    return found
-
-
-def _as_accurate(rival: Design, design: Design) -> bool:
-    if rival.accuracy is None or design.accuracy is None:
-        return True
-    if rival.accuracy >= design.accuracy - EQUAL_ACCURACY:
-        return True
-    if rival.right is None or design.right is None:
-        return False
-    lost, won = int((design.right & ~rival.right).sum()), int((rival.right & ~design.right).sum())
-    return lost - won <= EQUAL_SIGMAS * float(np.sqrt(lost + won))
-
-
-def _sentence(verdict: dict[str, Any]) -> str:
-    texts = [
-        f"{'better' if m['wins'] else 'worse'} in {name.replace('_', ' ')} ({m['ratio']:.3g} x {m['rival']})"
-        for name, m in verdict["measures"].items()
-    ]
-    note = "" if verdict["equally_accurate"] else " (no fixed design is as accurate)"
-    return f"{verdict['design']}: {', '.join(texts)}{note}"
-
-
-__all__ = ["Design", "SccError", "estimated", "run_report", "run_setup_eda", "verdicts"]

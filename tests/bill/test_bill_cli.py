@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cli_common import samples, write_model
 
-from sccc.billing import Design, verdicts
 from sccc.cli import EXIT_USER_ERROR, main
+from sccc.rival import Design, verdicts
 
 
 @pytest.fixture
