@@ -18,7 +18,7 @@ from sccc.diagnostics import InternalError
 TRIAL_PERIOD = 1000.0
 """ns; the critical path is this less the slack."""
 
-STA_SECONDS = 900
+STA_SECONDS = 3600
 
 
 @dataclass(frozen=True)
