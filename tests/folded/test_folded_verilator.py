@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
-import pytest
 from folded_nets import FoldedNet
 
 from sccc import check
 from sccc.ir import Module
-
-pytestmark = pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
 
 
 def small() -> tuple[FoldedNet, Module]:
