@@ -58,7 +58,7 @@ def count_groups(
     groups, cycles = groups_of(op), x.shape[-1]
     result = np.empty((len(groups), cycles, len(x)), dtype=np.int64)
     places = np.arange(groups.shape[2])[:, None]
-    named = places == places if select is None else places == chosen_place(op, select)
+    named = np.ones_like(places, dtype=bool) if select is None else places == chosen_place(op, select)
     chosen = _bytes(np.broadcast_to(named, (len(places), cycles)))[..., None]
     # Samples last: numpy is fast along the last axis only.
     bits, weights = np.moveaxis(_bytes(x), 0, -1).copy(), _bytes(w)[..., None]
