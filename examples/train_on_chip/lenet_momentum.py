@@ -2,7 +2,7 @@
 
 Run: python examples/train_on_chip/lenet_momentum.py --data mnist.npz --epochs 3
 
-It is what `sccc train examples/lenet/lenet.onnx --data mnist.npz --from-scratch --rule gdm --against float-momentum` does.
+It is what `sccc train examples/lenet/lenet_tanh.onnx --data mnist.npz --from-scratch --rule gdm --against float-momentum` does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sccc.cli import main as sccc
 
-MODEL = Path(__file__).parents[1] / "lenet" / "lenet.onnx"
+MODEL = Path(__file__).parents[1] / "lenet" / "lenet_tanh.onnx"
 
 
 def main() -> int:

@@ -18,15 +18,13 @@ from sccc.ir import Module
 from sccc.text import parse_module, print_module
 from sccc.verify import verify
 
-RNG = np.random.default_rng(7)
-
 
 def adding(
     adder: str, inputs: int, x: str = "unipolar", w: str = "signed", length: int = 32, select: int = 2
 ) -> Module:
     """Three sums of 21 products; some weights are 0, some 1.0."""
-    bits = 5
-    levels = RNG.integers(0 if w != "signed" else -32, 33, (3, 21)) * (RNG.random((3, 21)) > 0.2)
+    bits, rng = 5, np.random.default_rng(7)
+    levels = rng.integers(0 if w != "signed" else -32, 33, (3, 21)) * (rng.random((3, 21)) > 0.2)
     levels[0, :2] = 32, -32 if w == "signed" else 32
     module = Module("adding")
     level = module.append(
