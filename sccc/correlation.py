@@ -46,7 +46,10 @@ class Randomness:
 
     def bits(self, levels: np.ndarray, length: int) -> np.ndarray:
         """The streams of levels, bool [length, *levels' shape]."""
-        numbers = self.sequence(length).reshape(-1, *(1,) * np.ndim(levels))
+        return self.compare(levels, self.sequence(length).reshape(-1, *(1,) * np.ndim(levels)))
+
+    def compare(self, levels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """What the generator makes of levels and random numbers, bool of their common shape."""
         cell = REGISTRY[self.generator].cell
         assert isinstance(cell, Comb)
         made: np.ndarray = np.asarray(
@@ -149,8 +152,12 @@ def joint_deviation(a: Randomness, b: Randomness, bits: int, length: int) -> flo
     size = 1 << min(bits, 6)
     levels = np.arange(1, size + 1) << shift
     both = a.bits(levels, length).T.astype(np.float64) @ b.bits(levels, length) / length
-    alone_a, alone_b = both[:, -1:], both[-1:, :]  # of the level 2**bits, whose stream is 1 throughout
-    return float(np.sqrt(np.mean((both - alone_a * alone_b) ** 2)) * 6.0 * np.sqrt(min(length, 1 << bits)))
+    return float(np.sqrt(_from_product(both)) * 6.0 * np.sqrt(min(length, 1 << bits)))
+
+
+def _from_product(both: np.ndarray) -> float:
+    """Mean square of P(a=1, b=1) - P(a=1) P(b=1) over the levels of a and b; the last level's stream is 1 throughout."""
+    return float(np.mean((both - both[:, -1:] * both[-1:, :]) ** 2))
 
 
 def dependent_pair(
@@ -190,7 +197,6 @@ def dependent_select(select: Value, stream: Value, length: int, places: int) -> 
     for lane in itertools.islice(dict.fromkeys(lanes_of(maker.operands[1])), PAIRS_MEASURED):
         joint = np.zeros((places, places))
         np.add.at(joint, (named, lane.sequence(length) >> shift), 1.0 / length)
-        both = joint.cumsum(0).cumsum(1)
-        measured.append((float(np.mean((both - both[:, -1:] * both[-1:, :]) ** 2)) * 36.0 * length, lane))
+        measured.append((_from_product(joint.cumsum(0).cumsum(1)) * 36.0 * length, lane))
     squares = [square for square, _ in measured]
     return max(measured, key=lambda each: each[0])[1] if np.mean(squares) > DEPENDENCE_LIMIT**2 else None

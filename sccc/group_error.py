@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sccc.cells import Comb
 from sccc.correlation import lanes_of
 from sccc.grouping import count_groups
 from sccc.ir import Operation
-from sccc.ops import REGISTRY
 from sccc.types import Encoding
 
 CHUNK_BITS = 1 << 26
@@ -44,13 +42,10 @@ def group_totals(
 def _streams(magnitudes: np.ndarray, sources: np.ndarray, length: int) -> np.ndarray:
     """The SNGs' bits, uint8 [rows, lanes, cycles], of magnitudes [rows, lanes]; sources [1 or rows, lanes]."""
     number = {each: k for k, each in enumerate(dict.fromkeys(sources.ravel()))}
-    if len(number) == 1:
-        return np.moveaxis(next(iter(number)).bits(magnitudes, length), 0, -1).astype(np.uint8)
     table = np.stack([each.sequence(length) for each in number])
     which = np.array([number[each] for each in sources.ravel()]).reshape(sources.shape)
-    cell = REGISTRY["sc.sng"].cell
-    assert isinstance(cell, Comb)
+    maker = next(iter(number))  # the lanes of an operand differ in their sources only
     made = np.empty((*magnitudes.shape, length), dtype=np.uint8)
     for row, levels in enumerate(magnitudes):
-        made[row] = cell.result.evaluate({"level": levels[:, None], "random": table[which[row % len(which)]]})
+        made[row] = maker.compare(levels[:, None], table[which[row % len(which)]])
     return made
