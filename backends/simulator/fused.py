@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sccc.backends.simulator import layouts
-from sccc.backends.simulator.convolution import Convolution
+from sccc.backends.simulator.convolution import WindowSums
 from sccc.backends.simulator.faults import ProductFlips
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_packed
 from sccc.backends.simulator.layouts import BitTable
@@ -30,7 +30,7 @@ from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import has_multiplier, product_of
 from sccc.ops.geometry import geometry_of
-from sccc.types import Count, Stream
+from sccc.types import Count, Stream, Total
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ def fused_step(builder: Builder, pattern: Pattern) -> Step:
     """The step that computes a pattern. Its constant operands must be in `builder.static`."""
     cell = REGISTRY[pattern.machine.name].cell
     assert isinstance(cell, Fsm)
-    if not _is_dense(pattern.dot):
-        run = _convolution_step(builder, pattern, cell)
-    elif only_adds(pattern.machine, cell) and not _follows_machine(pattern):
+    if not _is_dense(pattern.dot) or (only_adds(pattern.machine, cell) and not _follows_machine(pattern)):
         run = _sum_step(builder, pattern)
     else:
         run = _machine_step(builder, pattern, cell)
@@ -202,52 +200,39 @@ def _extra(builder: Builder, pattern: Pattern) -> np.ndarray:
 
 
 def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
+    """The sum over the window; where operands flip, each sample has weights of its own."""
     dot, op = pattern.dot, pattern.machine
-    plan, key = Plan(product_of(dot)), fresh_key()
+    cell, kind = REGISTRY[op.name].cell, result_type(op)
+    assert isinstance(cell, Fsm) and isinstance(kind, Total)
+    plan, key, geometry = Plan(product_of(dot)), fresh_key(), geometry_of(dot)
     w = builder.static[dot.operands[1]]
-    weights = weight_rows(plan, w, layouts.Scratch(), key)
-    flipper = make_flipper(builder, dot, w)
-    parameters = REGISTRY[op.name].parameters(op)
-    cell = REGISTRY[op.name].cell
-    assert isinstance(cell, Fsm)
-    length = weights.length
     extra = _extra(builder, pattern)
-    start = np.asarray(cell.initial.evaluate(parameters), dtype=np.int64) + extra.sum(axis=0) * (length // len(extra))
+    start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
+    start = start + extra.sum(axis=0) * (w.type.length // len(extra))
+    flipper = make_flipper(builder, dot, w)
+    if flipper is None:
+        layer = WindowSums(plan, geometry, w, start, kind, key)
+        return lambda batch: layer.run(builder.value(batch, dot.operands[0]), batch.scratch)
+    return _flipped_sums(builder, pattern, flipper, start)
+
+
+def _flipped_sums(
+    builder: Builder, pattern: Pattern, flipper: Flipper, start: np.ndarray
+) -> Callable[[Batch], np.ndarray]:
+    dot, kind = pattern.dot, result_type(pattern.machine)
+    plan, key, geometry = Plan(product_of(dot)), fresh_key(), geometry_of(dot)
+    assert isinstance(kind, Total)
+    weights = weight_rows(plan, flipper.w, layouts.Scratch(), key) if _is_dense(dot) else None
+
+    def totals(data: StreamValue, flipped: StreamValue, scratch: layouts.Scratch) -> np.ndarray:
+        if weights is None:
+            return np.array(WindowSums(plan, geometry, flipped, start, kind, key).run(data, scratch))
+        changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
+        return window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1] + start
 
     def run(batch: Batch) -> np.ndarray:
         x = builder.value(batch, dot.operands[0])
-        scratch = batch.scratch
-        if flipper is None:
-            sums = window_totals(x.rows(scratch, (key, "x")), x.signs, weights, scratch, key)
-            return sums[: x.samples] + start
-        parts = []
-        for s in range(batch.samples):
-            data, flipped = flipper.sample(x, batch, s)
-            changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
-            parts.append(window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1])
-        return np.concatenate(parts) + start
-
-    return run
-
-
-def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Batch], Any]:
-    dot, op = pattern.dot, pattern.machine
-    plan, key = Plan(product_of(dot)), fresh_key()
-    w = builder.static[dot.operands[1]]
-    start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
-    convolution = Convolution(plan, geometry_of(dot), w, start, key)
-    flipper = make_flipper(builder, dot, w)
-
-    def run(batch: Batch) -> Any:
-        x = builder.value(batch, dot.operands[0])
-        if flipper is None:
-            return convolution.run(x, batch.scratch)
-        parts = []
-        for s in range(batch.samples):
-            data, flipped = flipper.sample(x, batch, s)
-            changed = Convolution(plan, convolution.geometry, flipped, start, key)
-            parts.append(changed.run(data, batch.scratch).copy())
-        return np.concatenate(parts)
+        return np.concatenate([totals(*flipper.sample(x, batch, s), batch.scratch) for s in range(batch.samples)])
 
     return run
 
