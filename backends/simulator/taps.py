@@ -119,7 +119,8 @@ class TapSums:
         """Which taps may add something, bool as index: without a bit of w, no product that is 0 there does."""
         if not fold_bits(self.plan.product.bit, {"w": 0}).is_const(0):
             return np.ones(index.shape, dtype=bool)
-        return np.asarray(table.packed.any(axis=1)[index])
+        used: np.ndarray = np.asarray(table.packed.any(axis=1))
+        return np.asarray(used[index])
 
     def _list(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Group, output and tap of all kept taps, piece by piece; sets `taps` and `starts`."""
@@ -127,9 +128,10 @@ class TapSums:
         bits = self.unit.itemsize * 8
         step = max(1, min(PIECE_ROWS, ((1 << bits) - 1) // bits) // self.parts)
         pieces = [(first, *np.nonzero(kept[..., first : first + step])) for first in range(0, count, step)]
-        group, output = (np.concatenate([piece[axis] for piece in pieces]) for axis in (1, 2))
-        tap = np.concatenate([piece[0] + piece[3] for piece in pieces])
-        numbers = [np.bincount(piece[1] * outputs + piece[2], minlength=groups * outputs) for piece in pieces]
+        group = np.concatenate([g for _, g, _, _ in pieces])
+        output = np.concatenate([j for _, _, j, _ in pieces])
+        tap = np.concatenate([first + taps for first, _, _, taps in pieces])
+        numbers = [np.bincount(g * outputs + j, minlength=groups * outputs) for _, g, j, _ in pieces]
         ends = np.cumsum(np.concatenate(numbers)).reshape(len(pieces), -1)
         firsts = np.concatenate([[0], ends[:-1, -1]])
         self.starts = np.concatenate([firsts[:, None], ends], axis=1).astype(np.int64)
