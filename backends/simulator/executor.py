@@ -37,7 +37,7 @@ CACHED_MEMORY = 3e6
 """Bytes of the widest value of a batch that a core's cache holds: larger batches are not faster."""
 
 MAX_BATCH = 512
-"""Samples in a batch beyond which Python's own time per batch no longer matters. Batches are powers of 2, whole blocks side by side."""
+"""Samples in a batch beyond which Python's own time per batch no longer matters. Large batches are whole blocks: powers of 2."""
 
 
 @dataclass
