@@ -127,14 +127,14 @@ class TapSums:
         groups, outputs, count = kept.shape
         bits = self.unit.itemsize * 8
         step = max(1, min(PIECE_ROWS, ((1 << bits) - 1) // bits) // self.parts)
-        pieces = [(first, *np.nonzero(kept[..., first : first + step])) for first in range(0, count, step)]
-        group = np.concatenate([g for _, g, _, _ in pieces])
-        output = np.concatenate([j for _, _, j, _ in pieces])
-        tap = np.concatenate([first + taps for first, _, _, taps in pieces])
-        numbers = [np.bincount(g * outputs + j, minlength=groups * outputs) for _, g, j, _ in pieces]
-        ends = np.cumsum(np.concatenate(numbers)).reshape(len(pieces), -1)
-        firsts = np.concatenate([[0], ends[:-1, -1]])
-        self.starts = np.concatenate([firsts[:, None], ends], axis=1).astype(np.int64)
+        firsts = range(0, count, step)
+        found = [np.nonzero(kept[..., first : first + step]) for first in firsts]
+        group, output = (np.concatenate([places[axis] for places in found]) for axis in (0, 1))
+        tap = np.concatenate([first + places[2] for first, places in zip(firsts, found, strict=True)])
+        numbers = [np.bincount(g * outputs + j, minlength=groups * outputs) for g, j, _ in found]
+        ends = np.cumsum(np.concatenate(numbers)).reshape(len(found), -1)
+        begins = np.concatenate([[0], ends[:-1, -1]])
+        self.starts = np.concatenate([begins[:, None], ends], axis=1).astype(np.int64)
         self.taps = (group * count + tap).astype(np.uint16 if groups * count <= 1 << 16 else np.uint32)
         return group, output, tap
 
