@@ -1,9 +1,9 @@
 """Patterns of operations that one kernel computes: a dot product with the state machine that reads its count.
 
-A sum over the window (a machine whose state only adds the count up) takes the totals kernel, unless it reads streams that a
-window kernel has made; any other machine, also behind an `sc.offset`, takes the window kernel. A count that is traced or
-that others read has a kernel of its own, and its machine goes through the reference functions, as does all with weights
-that are not constant.
+A sum over the window (a machine whose state only adds the count up) takes the kernel of `taps`, and that of `totals` where each
+sample has weights of its own because bits flip, unless it reads streams that a window kernel has made; any other machine, also
+behind an `sc.offset`, takes the window kernel. A count that is traced or that others read has a kernel of its own, and its machine
+goes through the reference functions, as does all with weights that are not constant.
 """
 
 from __future__ import annotations

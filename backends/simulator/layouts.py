@@ -3,7 +3,8 @@
 | layout | array | for |
 |---|---|---|
 | table | uint8 [entries, U/8] | streams to choose from; U = cycles up to a multiple of 8 |
-| rows | uint64 [R4, L] | totals over the window: a row is n streams of U bits, end to end |
+| rows | uint64 [R4, L] | totals of few samples over the window: a row is n streams of U bits, end to end |
+| sides | unit [lanes * K, B], whole [lanes, B] | totals over the window: a lane's streams or numbers, sample by sample |
 | blocks | uint64 [Q, cycles, K, B] | counts per cycle: sample s is [s // B, :, :, s % B], 64 lanes a word |
 | weight blocks | uint64 [cycles, m, K] | the same for weights [m, n] |
 

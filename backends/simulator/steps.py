@@ -1,9 +1,9 @@
 """What a module's operations become: steps that are prepared once and run for every batch.
 
 A step is chosen by the *kind of cell* of its operation, and evaluates the cell's own expressions; no operation is known
-here by name. Values are int64 [samples, *lanes] for levels and totals, int64 [samples, lanes, cycles] for counts, a
-`StreamValue` for streams and `Numbers` for random numbers. What does not depend on the input is computed while the
-steps are made, and has samples = 1.
+here by name. Values are whole numbers [samples, *lanes] in any order and width for levels and totals, int64 [samples, lanes,
+cycles] for counts, a `StreamValue` for streams and `Numbers` for random numbers. What does not depend on the input is computed
+while the steps are made, and has samples = 1.
 """
 
 from __future__ import annotations
