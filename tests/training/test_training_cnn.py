@@ -40,6 +40,7 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     [
         ("gdm", "per-layer", "relu", "nn.max_pool"),
         ("gdc", "per-lane", "tanh", "nn.avg_pool"),
+        ("gdm", "scrambled", "relu", "nn.avg_pool"),
         ("fixed", "per-layer", "tanh", "nn.max_pool"),
     ],
 )
