@@ -1,4 +1,5 @@
-"""train: the ends of a forward pass that runs on streams. Between them stand sc.sng, sc.dot and sc.accumulate, as in inference.
+"""train: the ends of a forward pass that runs on streams. Between them stand sc.sng, sc.dot or sc.conv, and sc.accumulate,
+as in inference.
 
 A number becomes a level, which an SNG compares with random numbers: a weight's level is the upper bits of its counter. The total
 of a window becomes a number again.
@@ -54,8 +55,8 @@ def _infer_total(op: Operation) -> Type:
 def _infer_add(op: Operation) -> Type:
     a, b = expect(op, 0, Fixed), expect(op, 1, Fixed)
     units = [op.attributes[f"{name}_unit"] for name in "ab"]
-    if any(unit < 1 or unit & (unit - 1) for unit in units) or a.shape != b.shape:
-        raise refuse(op, f"{a} and {b} must have one shape, and their units {units} be powers of two")
+    if any(unit < 1 or unit & (unit - 1) for unit in units) or b.shape not in (a.shape, a.shape[:1]):
+        raise refuse(op, f"{b} must have the shape of {a}, or a lane per row; and units {units} be powers of two")
     bits = [kind.bits + int(unit).bit_length() - 1 for kind, unit in zip((a, b), units, strict=True)]
     if bits[0] != bits[1]:
         raise refuse(op, f"units {units} do not bring {a} and {b} to the same fractional bits")
@@ -94,9 +95,9 @@ REGISTRY.add(
     ),
     Op(
         "train.add",
-        "a + b, lane by lane, brought to the same fractional bits by a_unit and b_unit.",
+        "a + b, brought to the same fractional bits by a_unit and b_unit: lane by lane, or a lane of b for each row of a.",
         ("a", "b"),
-        lambda op, a, b: a + b,
+        lambda op, a, b: a + b.reshape(b.shape + (1,) * (a.ndim - b.ndim)),
         _infer_add,
         {"a_unit": Attr("int", "a power of two"), "b_unit": Attr("int", "a power of two")},
         cell=Comb(Var("a") * Var("a_unit") + Var("b") * Var("b_unit")),

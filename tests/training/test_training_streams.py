@@ -130,7 +130,7 @@ def test_every_counter_at_every_step_in_icarus(learning: Learning, digits: Both)
 
 FAULTS = {
     "an SNG that is off by one": ("+: BITS+1] > {1'b0, random}", "+: BITS+1] >= {1'b0, random}"),
-    "a product that ignores the weight's sign": ("(xs[i] ^ ws[j*N+i])", "(xs[i] ^ xs[i])"),
+    "a product that ignores the weight's sign": ("(xs[a] ^ ws[b])", "(xs[a] ^ xs[a])"),
     "weights compared with the inputs' source": (".random(w_random)", ".random(x_random)"),
     "an SNG that reads no counter": (".total(fc1_w_upper)", ".total({54{8'd9}})"),
     "a window that is too short": ("t <= 63", "t <= 40"),
