@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from subprocess import run
 
 import numpy as np
 import pytest
@@ -101,7 +103,7 @@ def test_a_convolution_is_a_dense_layer_on_patches() -> None:
         for numbers, label in zip(trainer.numbers(x), y, strict=True):
             values = {v.name: array for v, array in trainer._reference.forward(numbers, int(label)).items()}
             near = (values[f"{name}_patches"] + 16) >> 5  # 10 fractional bits rounded to 5
-            pairs = table[near[None] + 32, values[f"{name}_w_upper"][:, None] + 32]
+            pairs = table[near[None] + 32, values[f"{name}_w_near"][:, None] + 32]
             assert np.array_equal(values[f"{name}_flat"], pairs.sum(axis=2))
 
 
@@ -113,8 +115,8 @@ def test_every_pixel_has_one_sng_and_every_weight_reads_its_counter() -> None:
     seen = []
     for numbers, label in zip(trainer.numbers(x), y, strict=True):
         values = {v.name: array for v, array in trainer._reference.step(numbers, int(label)).items()}
-        counters, levels = values["c2_w"], values["c2_w_upper_level"]
-        assert np.array_equal(levels.reshape(counters.shape), np.sign(counters) * (np.abs(counters) >> 5))
+        counters, levels = values["c2_w"], values["c2_w_near_level"]
+        assert np.array_equal(levels.reshape(counters.shape), np.sign(counters) * ((np.abs(counters) + 16) >> 5))
         seen.append(levels)
     assert any(not np.array_equal(seen[0], levels) for levels in seen)
 
@@ -133,6 +135,13 @@ def test_the_module_prints_parses_and_verifies() -> None:
     module = made(rule="gdm")
     verify(module)
     assert str(parse_module(str(module))) == str(module)
+
+
+def test_a_bias_that_is_no_lane_per_row_is_refused() -> None:
+    text = str(made())
+    assert "train.add %c2_flat, %c2_b {" in text
+    with pytest.raises(SccError, match="or a lane per row"):
+        parse_module(text.replace("train.add %c2_flat, %c2_b {", "train.add %c2_flat, %c1_b {"))
 
 
 def test_padding_of_streams_that_are_not_zero_is_refused() -> None:
@@ -178,6 +187,18 @@ def test_every_counter_and_total_at_every_sample_in_icarus(function: str, pool: 
     assert totals == 2 * 36 + 3 * 4 + 4 and result.compared > 12 * (totals + 18 + 24 + 48)
 
 
+def test_verilator_and_yosys_accept_the_netlist(tmp_path: Path) -> None:
+    netlist = emit_training(made())
+    path = tmp_path / "net.v"
+    path.write_text(netlist.text)
+    for command in (
+        ["verilator", "--lint-only", "-Wall", "-Wno-fatal", "--top-module", netlist.top, str(path)],
+        ["yosys", "-q", "-p", f"read_verilog {path}; hierarchy -check -top {netlist.top}"],
+    ):
+        done = run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "%Error" not in done.stderr, done.stderr[-2000:]
+
+
 def test_groups_in_icarus() -> None:
     module, x = grouped(), np.random.default_rng(3).uniform(-1, 1, (8, 100))
     assert check_training(module, x, np.zeros(8, dtype=int)).mismatches == 0
@@ -193,7 +214,7 @@ FAULTS = {
     "every map has the first map's weights": ("b = j*N + i;", "b = i;"),
     "signs of the bits instead of the pixels": (".x(c2_near_level_stream_sign)", ".x(c2_near_level_stream)"),
     "padding that is not zero": ("{{W{1'b0}}, x}", "{{W{1'b1}}, x}"),
-    "an SNG that reads no counter": (".total(c2_w_upper_shaped)", ".total({24{7'd9}})"),
+    "an SNG that reads no counter": (".total(c2_w_near_shaped)", ".total({24{7'd9}})"),
     "weights compared with the inputs' source": (".random(w_random)", ".random(x_random)"),
     "a second convolution that does not wait": ("t >= 32", "t >= 30"),
     "a window that is too short": ("t <= 63", "t <= 60"),
