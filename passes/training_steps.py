@@ -59,7 +59,7 @@ class Products:
         w = b.register(weight.reshape(len(weight), -1), f"{name}_w", limit)
         held = b.register(bias, f"{name}_b", limit)
         if b.options.forward == "streams":
-            sums = stream_sums(b, op, x if op.name == "nn.conv_layer" else inputs, w, held)
+            sums = stream_sums(b, op, x, w, held)
         else:
             sums = b.add("dense", [inputs, w, held], f"{name}_sum")
         return Products(op, inputs, w, held, _activation(b, str(op.attributes["function"]), sums, name, last))

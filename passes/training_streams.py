@@ -18,8 +18,8 @@ def stream_sums(b: Builder, op: Operation, x: Value, w: Value, bias: Value) -> V
 
     Inputs and counters are rounded to the levels that a window resolves: with the counters' upper bits alone, sums would be too
     small by a fifth at 32 cycles (784-128-128-10 after an epoch). All inputs compare with Sobol dimension 0, all weights with
-    dimension 1. `x`: a vector, or of a convolution the image [channels, positions], whose pixels have one stream each. Returns
-    [outputs], or [outputs, positions].
+    dimension 1. Each lane of `x`, a vector or an image [channels, positions], has one stream. Returns [outputs], or of a
+    convolution [outputs, positions]. Raises SccError where x or w has fewer bits than the window's levels.
     """
     assert op.result is not None
     name, bits, convolves = op.result.name, b.options.length.bit_length() - 1, op.name == "nn.conv_layer"
@@ -35,9 +35,7 @@ def stream_sums(b: Builder, op: Operation, x: Value, w: Value, bias: Value) -> V
     attributes: dict[str, Any] = {"layer": name}
     if convolves:
         attributes |= {key: op.attributes[key] for key in (*WINDOW_ATTRIBUTES, "groups")}
-    shapes = (
-        (op.operands[0].type.shape, np.shape(op.attributes["weight"])) if convolves else (x.type.shape, w.type.shape)
-    )
+    shapes = op.operands[0].type.shape, np.shape(op.attributes["weight"])
     streams = [_streams(b, name, seen, shapes[0], 0), _streams(b, name, held, shapes[1], 1)]
     count = b.add("sc.conv" if convolves else "sc.dot", streams, f"{name}_count", **attributes)
     accumulated = b.add("sc.accumulate", [count], f"{name}_total", layer=name)
