@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sccc.diagnostics import Collector, SccError
+from sccc.diagnostics import Collector
 from sccc.ir import Module, Value
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.training_builder import Builder
@@ -40,8 +40,7 @@ class InsertGradientCounters(Pass):
     this power of two, 0: 4, with convolutions 16. decay_bits: the momentum's beta is 1 - 2**-decay_bits; momentum_bits: its
     counters saturate at 2**momentum_bits. input_range: inputs saturate there; 0: measured on calibration data, or 1.
     gradient_range: a convolution's gradient, a sum over positions, is limited to + and - this power of two; update_range: so are
-    a dense layer's inputs where its gradients are formed. forward: fixed, or streams of `length` cycles (a power of two) for
-    dense layers.
+    a dense layer's inputs where its gradients are formed. forward: fixed, or streams of `length` cycles (a power of two).
     """
 
     name: ClassVar[str] = "insert-gradient-counters"
@@ -84,7 +83,6 @@ class InsertGradientCounters(Pass):
 
     def run(self, module: Module, context: PassContext) -> Module:
         chain = read_chain(module)
-        self._check(chain)
         return _learning(Builder(self._resolved(chain), module), chain, self._range(chain, context))
 
     def _resolved(self, chain: Chain) -> InsertGradientCounters:
@@ -92,14 +90,6 @@ class InsertGradientCounters(Pass):
         convolves = any(op.name == "nn.conv_layer" for op in chain.steps)
         bits, limit = self.value_bits or VALUE_BITS[convolves], self.relu_range or RELU_RANGE[convolves]
         return replace(self, value_bits=bits, relu_range=limit)
-
-    def _check(self, chain: Chain) -> None:
-        if self.forward == "streams" and (odd := [op for op in chain.steps if op.name != "nn.layer"]):
-            raise SccError(
-                f"{odd[0].name} has no forward pass on streams in a network that learns",
-                odd[0].place(),
-                "choose forward=fixed",
-            )
 
     def _range(self, chain: Chain, context: PassContext) -> float:
         """The power of two that the input stays below."""
