@@ -36,9 +36,9 @@ def group_counter(op: Operation, kernels: bool) -> Callable[[StreamValue, Stream
         cycles = x.type.length
         numbers = None if select is None else select.take(np.zeros(1, dtype=np.int64), cycles)[0]
         if module is None:
-            data, weights = reference_bits(x), reference_bits(w)
-            w_signs = None if weights.signs is None else weights.signs[0]
-            return count_groups(op, data.bits, data.signs, weights.bits[0], w_signs, numbers)
+            bits, constant = reference_bits(x), reference_bits(w)
+            w_signs = None if constant.signs is None else constant.signs[0]
+            return count_groups(op, bits.bits, bits.signs, constant.bits[0], w_signs, numbers)
         named = np.zeros(cycles) if numbers is None else chosen_place(op, numbers)
         chosen = BitTable(pack(np.arange(inputs_of(op))[:, None] == named), cycles).words
         outputs = w.type.shape[0]
