@@ -247,6 +247,7 @@ class Emitter:
         module = module_name(op.name)
         self.used.setdefault(module, matrix_module(op.name))
         sizes: dict[str, object] = {axis.upper(): size for axis, size in axis_sizes(op).items()}
+        sizes["G"] = op.attributes["groups"]
         sizes["R_W"] = lane_width(op.result.type)
         x = op.operands[0].type
         assert isinstance(x, Fixed)
@@ -270,10 +271,14 @@ class Emitter:
         if np.array_equal(index, np.arange(x.type.lanes)):
             self.lines.append(f"  assign {name} = {self.signals[x]};")
             return
-        sizes = {"W": lane_width(x.type), **self._index(index, x.type.lanes)}
+        lanes, width, wires = x.type.lanes, lane_width(x.type), self.signals[x]
+        if padding := op.attributes.get("padding", 0):  # one lane more
+            wires = f"{{{packed(np.array([padding]), width)}, {wires}}}"
+            index, lanes = np.where(index < 0, lanes, index), lanes + 1
+        sizes = {"W": width, **self._index(index, lanes)}
         self.used.setdefault("sccc_patches", GATHER)
-        parameters = {"LANES": op.result.type.lanes, "LANES_X": x.type.lanes, **sizes}
-        self.instance("sccc_patches", parameters, f"{name}_gather", {"x": self.signals[x], "result": name})
+        parameters = {"LANES": op.result.type.lanes, "LANES_X": lanes, **sizes}
+        self.instance("sccc_patches", parameters, f"{name}_gather", {"x": wires, "result": name})
 
     def _scatter(self, op: Operation, cell: Scatter) -> None:
         assert op.result is not None
