@@ -55,10 +55,6 @@ class Loops:
         """The name of something that an op has for itself."""
         return f"{part}_{self._numbers[op]}"
 
-    def number(self, op: Operation) -> int:
-        """What the names of an op's own end with."""
-        return self._numbers[op]
-
     def array(self, op: Operation, part: str, numbers: np.ndarray) -> str:
         """An array of an op's own."""
         name = self.name(op, part)
