@@ -275,10 +275,13 @@ class Emitter:
         if padding := op.attributes.get("padding", 0):  # one lane more
             wires = f"{{{packed(np.array([padding]), width)}, {wires}}}"
             index, lanes = np.where(index < 0, lanes, index), lanes + 1
-        sizes = {"W": width, **self._index(index, lanes)}
+        self.gather(wires, name, index, lanes, width)
+
+    def gather(self, x: str, result: str, index: np.ndarray, lanes: int, width: int) -> None:
+        """Wires from lanes of x, of which there are `lanes`, each `width` bits wide, to a result; 0 where the index is negative."""
         self.used.setdefault("sccc_patches", GATHER)
-        parameters = {"LANES": op.result.type.lanes, "LANES_X": lanes, **sizes}
-        self.instance("sccc_patches", parameters, f"{name}_gather", {"x": wires, "result": name})
+        parameters = {"LANES": index.size, "LANES_X": lanes, "W": width, **self._index(index, lanes)}
+        self.instance("sccc_patches", parameters, f"{result}_gather", {"x": x, "result": result})
 
     def _scatter(self, op: Operation, cell: Scatter) -> None:
         assert op.result is not None

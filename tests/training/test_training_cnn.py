@@ -40,6 +40,7 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     [
         ("gdm", "per-layer", "relu", "nn.max_pool"),
         ("gdc", "per-lane", "tanh", "nn.avg_pool"),
+        ("gdm", "scrambled", "relu", "nn.avg_pool"),
         ("fixed", "per-layer", "tanh", "nn.max_pool"),
     ],
 )
@@ -153,5 +154,3 @@ def test_what_cannot_be_trained_is_refused_with_its_place() -> None:
     odd.ops_named("nn.conv_layer")[1].attributes["function"] = "hard_swish"
     with pytest.raises(SccError, match="hard_swish has no backward form"):
         read_chain(odd)
-    with pytest.raises(SccError, match="no forward pass on streams"):
-        made(small_cnn(), forward="streams")
