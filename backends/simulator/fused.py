@@ -16,12 +16,11 @@ import numpy as np
 
 from sccc.backends.simulator import layouts
 from sccc.backends.simulator.convolution import Convolution
-from sccc.backends.simulator.faults import ProductFlips
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_packed
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.products import Plan
 from sccc.backends.simulator.render import to_python
-from sccc.backends.simulator.steps import Batch, Builder, Step, evaluate_comb, result_type
+from sccc.backends.simulator.steps import Batch, Builder, Step, evaluate_comb, product_flips, result_type
 from sccc.backends.simulator.streams import BlockStream, StreamValue, TableStream, fresh_key
 from sccc.backends.simulator.totals import weight_rows, window_totals
 from sccc.backends.simulator.window import Counter, Machine, last_states, weight_blocks
@@ -67,7 +66,8 @@ def find_patterns(module: Module, static: set[Value], traced: set[Value]) -> lis
 
 def flips_inside(pattern: Pattern, flips: FlipSource, number: Mapping[Operation, int]) -> bool:
     """Whether bits flip between the operands and the machine's result, where a kernel would not see them."""
-    return flips.touches(number[pattern.dot], PRODUCT) or flips.touches(number[pattern.machine], STATE)
+    products = _is_dense(pattern.dot) and flips.touches(number[pattern.dot], PRODUCT)
+    return products or flips.touches(number[pattern.machine], STATE)
 
 
 def _is_dense(dot: Operation) -> bool:
@@ -165,12 +165,6 @@ def count_step(builder: Builder, dot: Operation) -> Step:
     return Step(dot, run, [dot.operands[0]], (0.3 * x.lanes + 16.0 * kind.lanes) * kind.length)
 
 
-def product_flips(builder: Builder, dot: Operation) -> ProductFlips | None:
-    """What flips the products of a dot product; None where nothing may."""
-    flips, number = builder.flips, builder.number[dot]
-    return ProductFlips(flips, dot, number) if flips is not None and flips.touches(number, PRODUCT) else None
-
-
 def takes_count_step(dot: Operation, static: Mapping[Value, Any]) -> bool:
     """Whether an operation is a dot product of varying data with constant weights."""
     if not isinstance(REGISTRY[dot.name].cell, CountCell) or not _is_dense(dot):
@@ -236,18 +230,25 @@ def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable
     w = builder.static[dot.operands[1]]
     start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
     convolution = Convolution(plan, geometry_of(dot), w, start, key)
-    flipper = make_flipper(builder, dot, w)
+    shape = convolution.geometry.shape
+    flipper, products = make_flipper(builder, dot, w), product_flips(builder, dot)
 
     def run(batch: Batch) -> Any:
         x = builder.value(batch, dot.operands[0])
-        if flipper is None:
+        if flipper is None and products is None:
             return convolution.run(x, batch.scratch)
-        parts = []
+        if flipper is None:
+            totals = np.array(np.broadcast_to(convolution.run(x, batch.scratch), (batch.samples, *shape)))
+        else:
+            totals = np.empty((batch.samples, *shape), dtype=np.int64)
         for s in range(batch.samples):
-            data, flipped = flipper.sample(x, batch, s)
-            changed = Convolution(plan, convolution.geometry, flipped, start, key)
-            parts.append(changed.run(data, batch.scratch).copy())
-        return np.concatenate(parts)
+            own, weights, row = x, w, s if x.samples > 1 else 0
+            if flipper is not None:
+                (own, weights), row = flipper.sample(x, batch, s), 0
+                totals[s] = Convolution(plan, convolution.geometry, weights, start, key).run(own, batch.scratch)[0]
+            if products is not None:
+                products.apply(totals[s][..., None], own, weights, row, batch.first + s)
+        return totals
 
     return run
 
