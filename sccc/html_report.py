@@ -153,10 +153,15 @@ def _rival(rival: Rival) -> str:
     names = [design.name for design in rival.pair]
     bills = [{layer["name"]: layer for layer in design.bill["layers"]} for design in rival.pair]
     rows = [[name, *_both([bill.get(name, {}) for bill in bills])] for name in dict.fromkeys([*bills[0], *bills[1]])]
-    headings = ["layer", *(f"{heading}, {name}" for heading in _SIDE.values() for name in names)]
+    headings = ["layer", *(f"{heading}, {kind}" for heading in _SIDE.values() for kind in ("streams", "fixed"))]
     side = table(headings, rows, ["total", *_both([design.bill for design in rival.pair])])
     return "\n".join(
-        [table(rival.headings, rival.rows), *map(paragraph, rival.verdicts), "<h3>Estimated, layer by layer</h3>", side]
+        [
+            table(rival.headings, rival.rows),
+            *map(paragraph, rival.verdicts),
+            f"<h3>Estimated, layer by layer: {markup(names[0])}; {markup(names[1])}</h3>",
+            side,
+        ]
     )
 
 
