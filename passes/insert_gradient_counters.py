@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sccc.diagnostics import Collector, SccError
+from sccc.diagnostics import Collector
 from sccc.ir import Module, Value
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.training_builder import Builder
@@ -17,7 +17,7 @@ from sccc.passes.training_steps import Pooling, Products
 
 CHOICES = {
     "rule": ("gdc", "gdm", "fixed"),
-    "sources": ("per-layer", "per-lane"),
+    "sources": ("per-layer", "per-lane", "scrambled"),
     "loss": ("cross-entropy", "squared-error"),
     "forward": ("fixed", "streams"),
 }
@@ -34,12 +34,13 @@ class InsertGradientCounters(Pass):
 
     rule: gdc (gradient counters), gdm (with momentum) or fixed (the rival: a multiplier, an adder and a register per weight).
     step_bits: the counters' step is 2**-step_bits, the learning rate. sources: one random source for all error lanes of a
-    layer, or one per lane; inputs share one either way. weight_range: weights saturate at + and - this power of two; 0: one
-    that holds them, at least 1. value_bits: bits of inputs and activations, 0: 8, with convolutions 10; delta_bits: fractional bits
-    of errors. relu_range: outputs of ReLU saturate at this power of two, 0: 4, with convolutions 16. decay_bits: the
-    momentum's beta is 1 - 2**-decay_bits; momentum_bits: its counters saturate at 2**momentum_bits. input_range: inputs
-    saturate there; 0: measured on calibration data, or 1. gradient_range: a convolution's gradient, a sum over positions, is
-    limited to + and - this power of two. forward: fixed, or streams of `length` cycles (a power of two) for dense layers.
+    layer, or one per lane (inputs share one either way), or scrambled: one, XORed with a mask for each lane (of inputs too).
+    weight_range: weights saturate at + and - this power of two; 0: one that holds them, at least 1. value_bits: bits of inputs
+    and activations, 0: 8, with convolutions 10; delta_bits: fractional bits of errors. relu_range: outputs of ReLU saturate at
+    this power of two, 0: 4, with convolutions 16. decay_bits: the momentum's beta is 1 - 2**-decay_bits; momentum_bits: its
+    counters saturate at 2**momentum_bits. input_range: inputs saturate there; 0: measured on calibration data, or 1.
+    gradient_range: a convolution's gradient, a sum over positions, is limited to + and - this power of two; update_range: so are
+    a dense layer's inputs where its gradients are formed. forward: fixed, or streams of `length` cycles (a power of two).
     """
 
     name: ClassVar[str] = "insert-gradient-counters"
@@ -54,7 +55,8 @@ class InsertGradientCounters(Pass):
     decay_bits: int = 3
     momentum_bits: int = 4
     input_range: float = 0.0
-    gradient_range: int = 1
+    gradient_range: int = 4
+    update_range: int = 2
     relu_range: int = 0
     forward: str = "fixed"
     length: int = 256
@@ -67,11 +69,12 @@ class InsertGradientCounters(Pass):
                 problems.add(f"unknown {option} '{getattr(self, option)}'", advice="known: " + ", ".join(known))
         for option, least, most in (
             ("step_bits", 2, 20), ("value_bits", 0, 16), ("relu_range", 0, 64), ("delta_bits", 4, 16), ("weight_range", 0, 64),
-            ("decay_bits", 1, 12), ("momentum_bits", 1, 12), ("gradient_range", 1, 64), ("length", 16, 1024),
+            ("decay_bits", 1, 12), ("momentum_bits", 1, 12), ("gradient_range", 1, 64), ("update_range", 1, 64),
+            ("length", 16, 1024),
         ):  # fmt: skip
             if not least <= getattr(self, option) <= most:
                 problems.add(f"{option} = {getattr(self, option)} is outside {least} .. {most}")
-        for option in ("weight_range", "gradient_range", "relu_range", "length"):
+        for option in ("weight_range", "gradient_range", "update_range", "relu_range", "length"):
             if getattr(self, option) & (getattr(self, option) - 1):
                 problems.add(f"{option} = {getattr(self, option)} is no power of two")
         if not 0.0 <= self.input_range < 2.0 ** (self.value_bits or VALUE_BITS[0]):
@@ -80,7 +83,6 @@ class InsertGradientCounters(Pass):
 
     def run(self, module: Module, context: PassContext) -> Module:
         chain = read_chain(module)
-        self._check(chain)
         return _learning(Builder(self._resolved(chain), module), chain, self._range(chain, context))
 
     def _resolved(self, chain: Chain) -> InsertGradientCounters:
@@ -88,14 +90,6 @@ class InsertGradientCounters(Pass):
         convolves = any(op.name == "nn.conv_layer" for op in chain.steps)
         bits, limit = self.value_bits or VALUE_BITS[convolves], self.relu_range or RELU_RANGE[convolves]
         return replace(self, value_bits=bits, relu_range=limit)
-
-    def _check(self, chain: Chain) -> None:
-        if self.forward == "streams" and (odd := [op for op in chain.steps if op.name != "nn.layer"]):
-            raise SccError(
-                f"{odd[0].name} has no forward pass on streams in a network that learns",
-                odd[0].place(),
-                "choose forward=fixed",
-            )
 
     def _range(self, chain: Chain, context: PassContext) -> float:
         """The power of two that the input stays below."""

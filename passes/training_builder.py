@@ -69,11 +69,22 @@ class Builder:
         bits = min(self.options.delta_bits, fixed_type(x).bits)
         return self.rounded(x, bits, name, -(limit << bits), limit << bits)
 
-    def quantized(self, value: Value, name: str, shape: tuple[int, ...] = ()) -> Value:
-        """Compared with sources of as many bits as the number's range has: one, or one for each lane of `shape`."""
+    def quantized(self, value: Value, name: str, own: tuple[int, ...] = ()) -> Value:
+        """Compared with random numbers of as many bits as the number's range has.
+
+        From one source for all lanes, from one for each lane of `own` (sources=per-lane), or from one with a mask for each lane
+        (sources=scrambled).
+        """
         kind = fixed_type(value)
         bits = max(1, (max(-kind.lo, kind.hi) - 1).bit_length())
-        return self.add("quantize", [value, self.source(bits, f"{name}_r", shape)], name)
+        choice = self.options.sources
+        random = self.source(bits, f"{name}_r", own if choice == "per-lane" else ())
+        if choice == "scrambled" and kind.shape:
+            masks = self.add(
+                "constant", [], f"{name}_masks", value=lane_masks(kind.lanes, bits).reshape(kind.shape), bits=0
+            )
+            random = self.add("scramble", [random, masks], f"{name}_rs")
+        return self.add("quantize", [value, random], name)
 
     def source(self, bits: int, name: str, shape: tuple[int, ...] = ()) -> Value:
         seeds = np.zeros(shape, dtype=np.int64)
@@ -81,3 +92,15 @@ class Builder:
             self.seed = splitmix64(self.seed)
             seeds[index] = max(1, self.seed >> 32)
         return self.add("source", [], name, seeds=seeds, bits=bits, drop=32 - bits)
+
+
+def lane_masks(lanes: int, bits: int) -> np.ndarray:
+    """Masks [lanes] in 0 .. 2**bits - 1: the bits of the lane's number in reverse (van der Corput 1935).
+
+    Any run of 2**k lanes differs in its upper k bits, so that about as many of its lanes reach a small number as their sum says.
+    """
+    numbers = np.arange(lanes, dtype=np.int64)
+    masks = np.zeros(lanes, dtype=np.int64)
+    for bit in range(bits):
+        masks |= ((numbers >> bit) & 1) << (bits - 1 - bit)
+    return masks

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sccc.diagnostics import SccError
 from sccc.ir import Operation, Value
 from sccc.ops.geometry import WINDOW_ATTRIBUTES
 from sccc.passes.training_builder import Builder, fixed_type
+from sccc.passes.training_streams import stream_sums
 from sccc.passes.training_updates import update_dense, update_shared
 
 SUM_BITS = 7
@@ -59,7 +59,7 @@ class Products:
         w = b.register(weight.reshape(len(weight), -1), f"{name}_w", limit)
         held = b.register(bias, f"{name}_b", limit)
         if b.options.forward == "streams":
-            sums = _stream_sums(b, name, inputs, w, held)
+            sums = stream_sums(b, op, x, w, held)
         else:
             sums = b.add("dense", [inputs, w, held], f"{name}_sum")
         return Products(op, inputs, w, held, _activation(b, str(op.attributes["function"]), sums, name, last))
@@ -151,45 +151,6 @@ def _share(b: Builder, taps: int) -> Value:
     """One over the taps of a window."""
     bits = taps.bit_length() - 1 if taps & (taps - 1) == 0 else MEAN_BITS
     return b.constant("share", round((1 << bits) / taps), bits)
-
-
-def _stream_sums(b: Builder, name: str, x: Value, w: Value, bias: Value) -> Value:
-    """The sums by streams, as inference forms them: SNGs, signed products, exact counts, totals over the window.
-
-    Inputs are rounded to the levels that a window resolves; a weight's level is the upper bits of its counter's magnitude. All
-    inputs compare with Sobol dimension 0, all weights with dimension 1.
-    """
-    bits = b.options.length.bit_length() - 1
-    kind, register = fixed_type(x), fixed_type(w)
-    spare = (max(-kind.lo, kind.hi) - 1).bit_length() - bits, (-register.lo - 1).bit_length() - bits
-    if min(spare) < 0:
-        raise SccError(
-            f"a window of {b.options.length} cycles resolves more levels than %{(x, w)[spare[0] >= 0].name} has",
-            advice="use a shorter length, or raise value_bits or step_bits",
-        )
-    top = 1 << bits
-    near = b.add("round", [x], f"{name}_near", shift=spare[0], lo=-top, hi=top)
-    upper = b.add("truncate", [w], f"{name}_w_upper", shift=spare[1])
-    streams = []
-    for number, numbers in enumerate((near, upper)):
-        level = b.add("level", [numbers], f"{numbers.name}_level", encoding="signed", bits=bits)
-        streams.append(b.add("sc.sng", [level, _shared_source(b, number, bits)], f"{level.name}_stream",
-                             length=b.options.length, layer=name))  # fmt: skip
-    count = b.add("sc.dot", streams, f"{name}_count", layer=name)
-    accumulated = b.add("sc.accumulate", [count], f"{name}_total", layer=name)
-    total = b.add(
-        "total", [accumulated], f"{name}_products", bits=fixed_type(near).bits + fixed_type(upper).bits - bits
-    )
-    behind = fixed_type(bias).bits - fixed_type(total).bits
-    return b.add("add", [total, bias], f"{name}_sum", a_unit=1 << max(behind, 0), b_unit=1 << max(-behind, 0))
-
-
-def _shared_source(b: Builder, dimension: int, bits: int) -> Value:
-    """The Sobol source that all layers use; its window begins anew with each."""
-    for op in b.module.ops_named("sc.source"):
-        if op.attributes["index"] == dimension and op.result is not None:
-            return op.result
-    return b.add("sc.source", [], f"{'xw'[dimension]}_random", kind="sobol", index=dimension, bits=bits)
 
 
 def _activation(b: Builder, function: str, sums: Value, name: str, last: bool) -> Value:

@@ -11,7 +11,11 @@ from sccc.passes.training_builder import Builder, fixed_type
 
 
 def update_dense(b: Builder, name: str, registers: tuple[Value, Value], delta: Value, x: Value) -> None:
-    """Weights and bias of a dense layer: delta and x are quantised each for itself, for all weights together."""
+    """Weights and bias of a dense layer: delta and x are quantised each for itself, for all weights together.
+
+    Where x reaches further than update_range it is limited first: a nonzero quantised x is worth the whole range, in steps
+    that the counter takes at once, and few inputs are that large.
+    """
     weights, bias = registers
     one = b.constant("one", 1, 0)
     if b.options.rule == "fixed":
@@ -19,8 +23,10 @@ def update_dense(b: Builder, name: str, registers: tuple[Value, Value], delta: V
             shift = fixed_type(delta).bits + fixed_type(factor).bits + b.options.step_bits - b.weight_bits
             _saturating(b, "descend", register, [delta, factor], shift=shift)
         return
+    if fixed_type(x).hi > b.options.update_range << fixed_type(x).bits:
+        x = b.limited(x, f"{name}_xl", b.options.update_range)
     qx = b.quantized(x, f"{name}_qx")
-    qdelta = b.quantized(delta, f"{name}_qdelta", delta.type.shape if b.options.sources == "per-lane" else ())
+    qdelta = b.quantized(delta, f"{name}_qdelta", delta.type.shape)
     for register, factor in ((weights, qx), (bias, one)):
         worth = _worth(qdelta, factor)
         if b.options.rule == "gdm":
@@ -40,7 +46,7 @@ def update_shared(b: Builder, name: str, registers: tuple[Value, Value], delta: 
             _saturating(b, "descend_by", register, [gradient], shift=shift)
             continue
         g = b.limited(gradient, f"{name}_g{part}", b.options.gradient_range)
-        q = b.quantized(g, f"{name}_qg{part}", g.type.shape[:1] if b.options.sources == "per-lane" else ())
+        q = b.quantized(g, f"{name}_qg{part}", g.type.shape[:1])
         worth = _worth(q)
         if b.options.rule == "gdm":
             momentum, out = _momentum(b, register, worth)

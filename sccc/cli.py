@@ -246,14 +246,19 @@ def _add_train(commands: Any) -> None:
         ),
         ("--decay-bits", _positive, 3, "momentum: beta = 1 - 2**-DECAY_BITS"),
         ("--momentum-bits", _positive, 4, "momentum counters saturate at 2**MOMENTUM_BITS"),
-        ("--gradient-range", _positive, 1, "a convolution's gradients are limited to + and - this power of two"),
+        ("--gradient-range", _positive, 4, "a convolution's gradients are limited to + and - this power of two"),
         ("--relu-range", _natural, 0, "outputs of ReLU saturate at this power of two; 0: 4, with convolutions 16"),
         ("--value-bits", _natural, 0, "bits of inputs and activations; 0: 8, with convolutions 10"),
         ("--length", _positive, 256, "cycles of a window of --forward streams"),
         ("--seed", _natural, 1, "of the samples' order, the random sources and new weights"),
     ):
         parser.add_argument(flag, type=kind, default=default, help=f"{doc} (default {default})")
-    parser.add_argument("--sources", choices=("per-layer", "per-lane"), default="per-layer", help="random sources")
+    parser.add_argument(
+        "--sources",
+        choices=("per-layer", "per-lane", "scrambled"),
+        default="per-layer",
+        help="random sources: one per layer, one per error lane, or one per layer with a mask for each lane",
+    )
     parser.add_argument(
         "--forward", choices=("fixed", "streams"), default="fixed", help="forward pass in fixed point or on streams"
     )

@@ -1,6 +1,6 @@
 """Networks that learn: what a module must be to be trained, simulated or emitted as one, and in which order it computes.
 
-A module learns by ops of the dialect train. Where its forward pass runs on streams, each layer's dot products take a window of
+A module learns by ops of the dialect train. Where its forward pass runs on streams, each layer's sums of products take a window of
 cycles, one layer after the other, as a layer needs the totals of the one before; everything else is done in the cycle behind the
 last window.
 """
@@ -13,16 +13,22 @@ import numpy as np
 
 from sccc.correlation import lanes_of
 from sccc.diagnostics import Collector
+from sccc.expr import fold_bits
 from sccc.ir import Module, Operation, Value
 from sccc.joint import joint_counts, summed_product
 from sccc.ops import REGISTRY
+from sccc.ops.arithmetic import product_of
+from sccc.ops.geometry import NOTHING, Geometry, geometry_of
 from sccc.ops.registry import refuse
 from sccc.ops.source import source_lanes
 from sccc.sources import CounterSource
 from sccc.training_cells import Update
 from sccc.types import Level, Stream
 
-STREAM_OPS = ("sc.source", "sc.sng", "sc.dot", "sc.accumulate")
+COUNTS = ("sc.dot", "sc.conv")
+"""Ops that count products of streams, all of them in each cycle."""
+
+STREAM_OPS = ("sc.source", "sc.sng", *COUNTS, "sc.accumulate")
 """Ops of inference that a network that learns may hold."""
 
 
@@ -56,7 +62,7 @@ def check_learning(module: Module) -> None:
 
 @dataclass(frozen=True)
 class StreamProduct:
-    """The dot products over a window that an sc.accumulate sums up: of levels x [n] and w [m, n]."""
+    """The products over a window that an sc.accumulate sums up: of levels x and w, which an sc.dot or an sc.conv counts."""
 
     dot: Operation
     x: Value
@@ -65,15 +71,22 @@ class StreamProduct:
 
     @staticmethod
     def behind(accumulate: Operation) -> StreamProduct:
-        """Raises SccError where an sc.accumulate sums anything else than an sc.dot of two SNGs' streams, from 0."""
+        """Raises SccError where an sc.accumulate sums anything else than an sc.dot or sc.conv of two SNGs' streams, from 0."""
         dot = accumulate.operands[0].op
-        makers = [operand.op for operand in dot.operands] if dot is not None and dot.name == "sc.dot" else []
+        makers = [operand.op for operand in dot.operands] if dot is not None and dot.name in COUNTS else []
         x, w = makers if makers else (None, None)
         if dot is None or x is None or w is None or {x.name, w.name} != {"sc.sng"}:
-            raise refuse(accumulate, "sums something else than the sc.dot of two SNGs' streams")
+            raise refuse(accumulate, "sums something else than the sc.dot or sc.conv of two SNGs' streams")
         if np.any(accumulate.attributes["initial"]):
             raise refuse(accumulate, "starts from a constant", "a bias that learns is added by train.add")
+        if np.any(geometry_of(dot).lanes() == NOTHING) and not fold_bits(product_of(dot).bit, {"x": 0}).is_const(0):
+            raise refuse(dot, "sums padding of streams whose bit 0 is not 0", "use unipolar or signed streams")
         return StreamProduct(dot, x.operands[0], w.operands[0], (x.operands[1], w.operands[1]))
+
+    @property
+    def geometry(self) -> Geometry:
+        """Which lanes of x and w meet in which total."""
+        return geometry_of(self.dot)
 
     @property
     def length(self) -> int:

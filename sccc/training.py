@@ -56,7 +56,7 @@ class TrainingOptions:
     weight_range: int = 0
     decay_bits: int = 3
     momentum_bits: int = 4
-    gradient_range: int = 1
+    gradient_range: int = 4
     relu_range: int = 0
     value_bits: int = 0
     forward: str = "fixed"

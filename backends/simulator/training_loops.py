@@ -214,25 +214,37 @@ def _arbiter(w: Loops, op: Operation, cell: Arbiter) -> None:
 
 
 def _window(w: Loops, op: Operation, cell: Fsm) -> None:
-    """Totals by table, for the lanes of x whose level adds anything."""
+    """Totals by table, position by position, for the taps whose level adds anything. Padding reads the level 0 behind the last.
+
+    Places in the table are unsigned numbers: of signed ones numba asks each time whether they count from the end.
+    """
     assert op.result is not None
     product = StreamProduct.behind(op)
-    table, x, weights = product.table(), product.x, product.w
+    table, x, weights, geometry = product.table(), product.x, product.w, product.geometry
     assert isinstance(x.type, Level) and isinstance(weights.type, Level)
     least = [kind.encoding.minimum_level(kind.bits) for kind in (x.type, weights.type)]
-    m, n = weights.type.shape
+    lanes = geometry.lanes().reshape(-1)
+    places = w.array(op, "lanes", np.where(lanes < 0, x.type.lanes, lanes).astype(np.int32))
     held = w.array(op, "table", table.reshape(-1).astype(narrowest(int(np.abs(table).max()) + 1)))
     adds = w.array(op, "adds", np.asarray(table.any(axis=1)))
-    indices = w.gather_set(op, n, f"{adds}[{w.at(x)} - {least[0]}]")
-    level, weight = f"{w.names[x]}[i]", f"{w.names[weights]}[j * {n} + i]"
+    taps, rows = (w.array(op, part, np.zeros(geometry.taps, dtype=np.int64)) for part in ("taps", "rows"))
+    groups, n, positions = geometry.groups, geometry.taps, geometry.positions
     w.code.add(
         FIRST_DEPTH,
-        f"for j in range({m}):",
-        "    total = np.int64(0)",
-        "    for k in range(places):",
-        f"        i = {indices}[k]",
-        f"        total += {held}[(np.int64({level}) - {least[0]}) * {table.shape[1]} + {weight} - {least[1]}]",
-        f"    {w.names[op.result]}[j] = total",
+        f"for block in range({positions * groups}):",
+        f"    p, g, count = block // {groups}, block % {groups}, 0",
+        f"    for i in range({n}):",
+        f"        level = np.int64({w.names[x]}[{places}[block * {n} + i]]) - {least[0]}",
+        f"        if {adds}[level]:",
+        f"            {taps}[count] = i",
+        f"            {rows}[count] = level * {table.shape[1]} - {least[1]}",
+        "            count += 1",
+        f"    for j in range(g * {geometry.outputs}, (g + 1) * {geometry.outputs}):",
+        f"        row = {w.names[weights]}[j * {n}:(j + 1) * {n}]",
+        "        total = np.int32(0)",
+        "        for k in range(count):",
+        f"            total += np.int32({held}[np.uint64({rows}[k] + row[np.uint64({taps}[k])])])",
+        f"        {w.names[op.result]}[j * {positions} + p] = total",
     )
 
 

@@ -270,10 +270,13 @@ class Emitter:
         if np.array_equal(index, np.arange(x.type.lanes)):
             self.lines.append(f"  assign {name} = {self.signals[x]};")
             return
-        sizes = {"W": lane_width(x.type), **self._index(index, x.type.lanes)}
+        self.gather(self.signals[x], name, index, x.type.lanes, lane_width(x.type))
+
+    def gather(self, x: str, result: str, index: np.ndarray, lanes: int, width: int) -> None:
+        """Wires from lanes of x, of which there are `lanes`, each `width` bits wide, to a result; 0 where the index is negative."""
         self.used.setdefault("sccc_patches", GATHER)
-        parameters = {"LANES": op.result.type.lanes, "LANES_X": x.type.lanes, **sizes}
-        self.instance("sccc_patches", parameters, f"{name}_gather", {"x": self.signals[x], "result": name})
+        parameters = {"LANES": index.size, "LANES_X": lanes, "W": width, **self._index(index, lanes)}
+        self.instance("sccc_patches", parameters, f"{result}_gather", {"x": x, "result": result})
 
     def _scatter(self, op: Operation, cell: Scatter) -> None:
         assert op.result is not None

@@ -155,28 +155,36 @@ endmodule
 """
 
 DOT = """\
-// sc.dot of two operands that vary: in each cycle the signed count of {x} times {w} over N lanes, for M outputs.
+// sc.dot or sc.conv of two operands that vary: in each cycle the signed counts of {x} times {w} over N taps, for M outputs of
+// each of G groups at P positions.
 module {name} #(
+  parameter G = 1,
   parameter M = 1,
   parameter N = 1,
+  parameter P = 1,
   parameter R_W = 8
 ) (
-  input  wire [N-1:0]     x,
-  input  wire [N-1:0]     xs,
-  input  wire [M*N-1:0]   w,
-  input  wire [M*N-1:0]   ws,
-  output reg  [M*R_W-1:0] result
+  input  wire [P*G*N-1:0]     x,
+  input  wire [P*G*N-1:0]     xs,
+  input  wire [G*M*N-1:0]     w,
+  input  wire [G*M*N-1:0]     ws,
+  output reg  [G*M*P*R_W-1:0] result
 );
-  integer i, j;
-  reg [M*R_W-1:0] all;
+  integer g, i, j, p, a, b;
+  reg [G*M*P*R_W-1:0] all;
   reg signed [R_W-1:0] total;
   always @* begin
-    for (j = 0; j < M; j = j + 1) begin
-      total = {{R_W{{1'b0}}}};
-      for (i = 0; i < N; i = i + 1)
-        if ({bit}) total = {neg} ? total - 1 : total + 1;
-      all[j*R_W +: R_W] = total;
-    end
+    for (g = 0; g < G; g = g + 1)
+      for (j = g*M; j < (g + 1)*M; j = j + 1)
+        for (p = 0; p < P; p = p + 1) begin
+          total = {{R_W{{1'b0}}}};
+          for (i = 0; i < N; i = i + 1) begin
+            a = (p*G + g)*N + i;
+            b = j*N + i;
+            if ({bit}) total = {neg} ? total - 1 : total + 1;
+          end
+          all[(j*P + p)*R_W +: R_W] = total;
+        end
     result = all;
   end
 endmodule
@@ -185,7 +193,7 @@ endmodule
 
 def dot_module(product: Product, x: str, w: str) -> tuple[str, str]:
     """The name and the text of the count of products of streams in encodings x and w. Signs of unsigned streams are not read."""
-    places = {"x": "x[i]", "xs": "xs[i]", "w": "w[j*N+i]", "ws": "ws[j*N+i]"}
+    places = {"x": "x[a]", "xs": "xs[a]", "w": "w[b]", "ws": "ws[b]"}
     bit, neg = (to_verilog(expr, places.__getitem__, lambda n: f"1'b{n}") for expr in (product.bit, product.neg))
     name = f"sccc_dot_{x}_{w}"
     return name, DOT.format(name=name, x=x, w=w, bit=bit, neg=neg)

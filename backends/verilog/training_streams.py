@@ -15,6 +15,7 @@ from sccc.backends.verilog.training_products import dot_module
 from sccc.ir import Module, Operation
 from sccc.learning import StreamProduct, stream_windows
 from sccc.ops.arithmetic import product_of
+from sccc.ops.geometry import geometry_of
 from sccc.ops.source import source_lanes
 from sccc.sources import CounterSource
 from sccc.types import Count, Encoding, Fixed, Level, Random, Stream, Total, signed_width
@@ -48,7 +49,8 @@ def emit_stream_op(e: Emitter, op: Operation) -> None:
     writers = {
         "sc.source": _source,
         "sc.sng": _sng,
-        "sc.dot": _dot,
+        "sc.dot": _count,
+        "sc.conv": _count,
         "sc.accumulate": _accumulate,
         "train.level": _level,
     }
@@ -100,17 +102,29 @@ def _sng(e: Emitter, op: Operation) -> None:
     e.instance(module, sizes, f"{name}_sng", {"level": source, "random": e.signals[random], "bits": name})
 
 
-def _dot(e: Emitter, op: Operation) -> None:
+def _count(e: Emitter, op: Operation) -> None:
+    """Of an image's streams, each made once, wires take the bits under the window to each position."""
     x, w = op.operands
     assert op.result is not None and isinstance(op.result.type, Count)
     assert isinstance(x.type, Stream) and isinstance(w.type, Stream)
     module, text = dot_module(product_of(op), x.type.encoding.value, w.type.encoding.value)
     e.used.setdefault(module, text)
-    (m, n), kind, name = w.type.shape, op.result.type, e.signals[op.result]
-    sizes: dict[str, object] = {"M": m, "N": n, "R_W": signed_width(kind.lo, kind.hi)}
-    signs = {f"{side}s": e.signs.get(v, f"{{{v.type.lanes}{{1'b0}}}}") for side, v in (("x", x), ("w", w))}
-    ports = {"x": e.signals[x], "w": e.signals[w], **signs, "result": name}
-    e.instance(module, sizes, f"{name}_dot", ports)
+    geometry, kind, name = geometry_of(op), op.result.type, e.signals[op.result]
+    sizes: dict[str, object] = {
+        "G": geometry.groups,
+        "M": geometry.outputs,
+        "N": geometry.taps,
+        "P": geometry.positions,
+    }
+    signs = [e.signs.get(v, f"{{{v.type.lanes}{{1'b0}}}}") for v in (x, w)]
+    ports = {"x": e.signals[x], "xs": signs[0], "w": e.signals[w], "ws": signs[1], "result": name}
+    if geometry.window is not None:
+        for port, part in (("x", "bits"), ("xs", "signs")):
+            under = e.names.make(f"{name}_{part}")
+            e.lines.append(f"  wire [{geometry.lanes().size - 1}:0] {under};")
+            e.gather(ports[port], under, geometry.lanes().reshape(-1), x.type.lanes, 1)
+            ports[port] = under
+    e.instance(module, {**sizes, "R_W": signed_width(kind.lo, kind.hi)}, f"{name}_count", ports)
 
 
 def _accumulate(e: Emitter, op: Operation) -> None:

@@ -38,6 +38,7 @@ from sccc.ops.training_types import (
     infer_quantize,
     infer_residual,
     infer_round,
+    infer_scramble,
     infer_source,
     infer_subtract,
     infer_sum,
@@ -282,6 +283,16 @@ REGISTRY.add(
         infer_error,
         {"on": Attr("int", "target of the label's lane"), "off": Attr("int", "target of the others", 0)},
         cell=Comb(Var("y") - select(LANE.equals(LABEL), Var("on"), Var("off"))),
+    ),
+    Op(
+        "train.scramble",
+        "One random number made into one for each lane, by inverting the bits that the lane's mask has: each is as uniform as the "
+        "first, and lanes whose masks differ in the upper bits do not reach small numbers together (the digital shift of Sobol "
+        "sequences: Owen 1995).",
+        ("random", "masks"),
+        lambda op, random, masks: random,
+        infer_scramble,
+        cell=Comb(RANDOM ^ Var("masks")),
     ),
     Op(
         "train.quantize",

@@ -1,7 +1,8 @@
-"""train: the ends of a forward pass that runs on streams. Between them stand sc.sng, sc.dot and sc.accumulate, as in inference.
+"""train: the ends of a forward pass that runs on streams. Between them stand sc.sng, sc.dot or sc.conv, and sc.accumulate,
+as in inference.
 
-A number becomes a level, which an SNG compares with random numbers: a weight's level is the upper bits of its counter. The total
-of a window becomes a number again.
+A number becomes a level, which an SNG compares with random numbers: a weight's level is the upper bits of its counter, rounded. The
+total of a window becomes a number again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sccc.cells import Comb, Wire
-from sccc.expr import ZERO, Var, select
+from sccc.expr import ZERO, Expr, Var, select
 from sccc.intervals import interval
 from sccc.ir import Operation
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, refuse
@@ -18,7 +19,15 @@ from sccc.ops.training_types import fixed, ranges_of
 from sccc.types import Fixed, Level, Total, Type
 
 X, SHIFT = Var("x"), Var("shift")
-TOWARDS_ZERO = select(X < 0, ZERO - ((ZERO - X) >> SHIFT), X >> SHIFT)
+
+
+def _rounded(magnitude: Expr) -> Expr:
+    return (((magnitude * 2) >> SHIFT) + 1) >> 1
+
+
+NEAREST = select(X < 0, ZERO - _rounded(ZERO - X), _rounded(X))
+"""Sign and magnitude, as SNGs want them: the magnitude's upper bits plus the bit below, which a comparator takes as its carry (a +
+c > b where a + ~b + c has a carry)."""
 
 
 def _bits(op: Operation) -> int:
@@ -27,16 +36,16 @@ def _bits(op: Operation) -> int:
     return kind.bits
 
 
-def _infer_truncate(op: Operation) -> Type:
+def _infer_nearest(op: Operation) -> Type:
     x, shift = expect(op, 0, Fixed), op.attributes["shift"]
     if not 0 <= shift <= 60:
         raise refuse(op, f"shift = {shift} is outside 0 .. 60")
-    return fixed(op, x.shape, *interval(TOWARDS_ZERO, ranges_of(op)), x.bits - shift)
+    return fixed(op, x.shape, *interval(NEAREST, ranges_of(op)), x.bits - shift)
 
 
-def _truncate_value(op: Operation, x: np.ndarray) -> np.ndarray:
+def _nearest_value(op: Operation, x: np.ndarray) -> np.ndarray:
     unit = 2.0 ** (_bits(op) - op.attributes["shift"])
-    return np.trunc(x * unit) / unit
+    return np.copysign(np.floor(np.abs(x) * unit + 0.5), x) / unit
 
 
 def _infer_level(op: Operation) -> Type:
@@ -54,8 +63,8 @@ def _infer_total(op: Operation) -> Type:
 def _infer_add(op: Operation) -> Type:
     a, b = expect(op, 0, Fixed), expect(op, 1, Fixed)
     units = [op.attributes[f"{name}_unit"] for name in "ab"]
-    if any(unit < 1 or unit & (unit - 1) for unit in units) or a.shape != b.shape:
-        raise refuse(op, f"{a} and {b} must have one shape, and their units {units} be powers of two")
+    if any(unit < 1 or unit & (unit - 1) for unit in units) or b.shape not in (a.shape, a.shape[:1]):
+        raise refuse(op, f"{b} must have the shape of {a}, or a lane per row; and units {units} be powers of two")
     bits = [kind.bits + int(unit).bit_length() - 1 for kind, unit in zip((a, b), units, strict=True)]
     if bits[0] != bits[1]:
         raise refuse(op, f"units {units} do not bring {a} and {b} to the same fractional bits")
@@ -66,13 +75,13 @@ def _infer_add(op: Operation) -> Type:
 
 REGISTRY.add(
     Op(
-        "train.truncate",
-        "x with `shift` fractional bits fewer, towards zero: the upper bits of its magnitude.",
+        "train.nearest",
+        "x with `shift` fractional bits fewer, rounded to the nearest integer, halves away from zero: signs change nothing else.",
         ("x",),
-        _truncate_value,
-        _infer_truncate,
-        {"shift": Attr("int", "fractional bits that are left out")},
-        cell=Comb(TOWARDS_ZERO),
+        _nearest_value,
+        _infer_nearest,
+        {"shift": Attr("int", "fractional bits that are rounded away")},
+        cell=Comb(NEAREST),
     ),
     Op(
         "train.level",
@@ -94,9 +103,9 @@ REGISTRY.add(
     ),
     Op(
         "train.add",
-        "a + b, lane by lane, brought to the same fractional bits by a_unit and b_unit.",
+        "a + b, brought to the same fractional bits by a_unit and b_unit: lane by lane, or a lane of b for each row of a.",
         ("a", "b"),
-        lambda op, a, b: a + b,
+        lambda op, a, b: a + b.reshape(b.shape + (1,) * (a.ndim - b.ndim)),
         _infer_add,
         {"a_unit": Attr("int", "a power of two"), "b_unit": Attr("int", "a power of two")},
         cell=Comb(Var("a") * Var("a_unit") + Var("b") * Var("b_unit")),

@@ -237,6 +237,15 @@ def infer_error(op: Operation) -> Type:
     return fixed(op, y.shape, *_comb_range(op), y.bits)
 
 
+def infer_scramble(op: Operation) -> Type:
+    random, masks = expect(op, 0, Random), expect(op, 1, Fixed)
+    if random.shape or masks.bits or masks.lo < 0 or masks.hi >> random.bits:
+        raise refuse(
+            op, f"{masks} must be integers of at most {random.bits} bits, and {random} one number for all lanes"
+        )
+    return Random(masks.shape, random.bits)
+
+
 def infer_quantize(op: Operation) -> Type:
     x, random = expect(op, 0, Fixed), expect(op, 1, Random)
     if random.shape not in ((), x.shape, x.shape[:1]):

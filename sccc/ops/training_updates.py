@@ -80,6 +80,8 @@ def sources_of(value: Value) -> list[Operation]:
     if op is None or op.name != "train.quantize":
         return []
     source = op.operands[1].op
+    if source is not None and source.name == "train.scramble":
+        source = source.operands[0].op
     return [source] if source is not None else []
 
 

@@ -40,6 +40,7 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     [
         ("gdm", "per-layer", "relu", "nn.max_pool"),
         ("gdc", "per-lane", "tanh", "nn.avg_pool"),
+        ("gdm", "scrambled", "relu", "nn.avg_pool"),
         ("fixed", "per-layer", "tanh", "nn.max_pool"),
     ],
 )
@@ -153,5 +154,3 @@ def test_what_cannot_be_trained_is_refused_with_its_place() -> None:
     padded.ops_named("nn.max_pool")[0].attributes["pads"] = [1, 1, 1, 1]
     with pytest.raises(SccError, match="pooling with padding"):
         read_chain(padded)
-    with pytest.raises(SccError, match="no forward pass on streams"):
-        made(small_cnn(), forward="streams")

@@ -31,7 +31,7 @@ def samples(n: int, scale: float = 1.0, seed: int = 2) -> tuple[np.ndarray, np.n
 @pytest.mark.parametrize(
     ("rule", "sources", "loss", "function"),
     [
-        *itertools.product(RULES, ("per-layer", "per-lane"), ("cross-entropy",), ("tanh",)),
+        *itertools.product(RULES, ("per-layer", "per-lane", "scrambled"), ("cross-entropy",), ("tanh",)),
         ("gdc", "per-lane", "squared-error", "sigmoid"),
         ("gdc", "per-layer", "cross-entropy", "relu"),
         ("gdm", "per-layer", "squared-error", "relu"),
@@ -52,7 +52,7 @@ def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, loss: st
 
 
 def test_wide_inputs_move_counters_by_what_they_are_worth() -> None:
-    module = made(input_range=4.0)
+    module = made(input_range=4.0, update_range=4)
     fast, plain = Trainer(module), Trainer(module, "numpy")
     assert module.ops_named("train.count")[-2].attributes["move"] == 4
     numbers, labels = fast.numbers(samples(60, 4.0)[0]), samples(60)[1]
@@ -68,7 +68,7 @@ def expected_change(module, numbers: np.ndarray, label: int) -> np.ndarray:
     return -np.outer(by_name["fc1_delta"] / 2.0**16, by_name["x"] / 2.0**8)
 
 
-@pytest.mark.parametrize("sources", ["per-layer", "per-lane"])
+@pytest.mark.parametrize("sources", ["per-layer", "per-lane", "scrambled"])
 def test_the_expected_update_is_the_step_times_the_gradient(sources: str) -> None:
     module = made(sources=sources)
     trainer = Trainer(module)

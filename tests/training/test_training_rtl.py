@@ -29,10 +29,10 @@ def test_every_counter_at_every_step_for_300_samples(learning: Learning, digits:
     assert result.compared > 300 * (64 * 16 + 16 * 10)
 
 
-@pytest.mark.parametrize("rule", ["gdm", "fixed"])
-def test_momentum_and_fixed_point_too(rule: str, learning: Learning, digits: Both) -> None:
+@pytest.mark.parametrize(("rule", "sources"), [("gdm", "per-layer"), ("gdm", "scrambled"), ("fixed", "per-layer")])
+def test_momentum_and_fixed_point_too(rule: str, sources: str, learning: Learning, digits: Both) -> None:
     x, y = digits[0].x[:15], digits[0].y[:15]  # type: ignore[index]
-    assert check_training(learning(rule=rule), x, y).mismatches == 0
+    assert check_training(learning(rule=rule, sources=sources), x, y).mismatches == 0
 
 
 FAULTS = {
@@ -62,7 +62,7 @@ def test_planted_faults_are_found(fault: str, learning: Learning, digits: Both) 
 
 
 def test_verilator_and_yosys_accept_the_netlist(learning: Learning, tmp_path: Path) -> None:
-    for sources in ("per-layer", "per-lane"):
+    for sources in ("per-layer", "per-lane", "scrambled"):
         netlist = emit_training(learning(sources=sources))
         path = tmp_path / f"{sources}.v"
         path.write_text(netlist.text)

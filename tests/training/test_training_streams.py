@@ -13,11 +13,13 @@ from training_nets import random_network
 from sccc.api import load
 from sccc.backends.simulator.training import Trainer
 from sccc.backends.verilog.training import emit_training
+from sccc.cells import Comb
 from sccc.data import Data
 from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
 from sccc.ir import Module
 from sccc.learning import StreamProduct, stream_windows
+from sccc.ops import REGISTRY
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.training import TrainingOptions, train
@@ -54,16 +56,29 @@ def test_the_kernels_tables_equal_the_streams_bit_by_bit(rule: str, length: int)
 
 
 def test_the_weights_sngs_read_the_counters() -> None:
-    """The level that an SNG compares is the upper bits of the counter's magnitude, sample by sample."""
+    """The level that an SNG compares is the counter's magnitude, rounded to its upper bits, sample by sample."""
     trainer = Trainer(made(), "numpy")
     x, y = samples(40)
     seen = []
     for numbers, label in zip(trainer.numbers(x), y, strict=True):
         values = {value.name: array for value, array in trainer._reference.step(numbers, int(label)).items()}
         counters = values["fc1_w"]
-        assert np.array_equal(values["fc1_w_upper_level"], np.sign(counters) * (np.abs(counters) >> 4))
-        seen.append(values["fc1_w_upper_level"])
+        assert np.array_equal(values["fc1_w_near_level"], np.sign(counters) * ((np.abs(counters) + 8) >> 4))
+        seen.append(values["fc1_w_near_level"])
     assert any(not np.array_equal(seen[0], levels) for levels in seen)
+
+
+def test_levels_are_on_average_as_large_as_the_counters() -> None:
+    """Upper bits alone would be half a level too small, and with them all sums."""
+    module, counters = made(length=32), np.arange(-512, 513)
+    (op,) = (op for op in module.ops_named("train.nearest") if op.operands[0].name == "fc1_w")
+    definition, shift = REGISTRY[op.name], op.attributes["shift"]
+    assert shift == 5 and isinstance(definition.cell, Comb) and definition.value is not None
+    levels = np.asarray(definition.cell.result.evaluate({"x": counters, "shift": shift}))
+    assert np.array_equal(levels, -levels[::-1])
+    assert np.abs(levels * 32 - counters).max() == 16
+    assert abs(np.abs(levels).sum() * 32 / np.abs(counters).sum() - 1) < 0.01
+    assert np.array_equal(definition.value(op, counters / 2.0**10) * 2.0**5, levels)
 
 
 def test_the_products_are_those_of_inference() -> None:
@@ -95,7 +110,7 @@ def test_it_prints_parses_and_emits(tmp_path: Path) -> None:
     path.write_text(str(module))
     assert str(load(path)) == str(module)
     text = emit_training(module).text
-    assert "sccc_sng #(" in text and ".total(fc1_w_upper)" in text
+    assert "sccc_sng #(" in text and ".total(fc1_w_near)" in text
 
 
 @pytest.mark.parametrize(
@@ -130,13 +145,14 @@ def test_every_counter_at_every_step_in_icarus(learning: Learning, digits: Both)
 
 FAULTS = {
     "an SNG that is off by one": ("+: BITS+1] > {1'b0, random}", "+: BITS+1] >= {1'b0, random}"),
-    "a product that ignores the weight's sign": ("(xs[i] ^ ws[j*N+i])", "(xs[i] ^ xs[i])"),
+    "a product that ignores the weight's sign": ("(xs[a] ^ ws[b])", "(xs[a] ^ xs[a])"),
     "weights compared with the inputs' source": (".random(w_random)", ".random(x_random)"),
-    "an SNG that reads no counter": (".total(fc1_w_upper)", ".total({54{8'd9}})"),
+    "an SNG that reads no counter": (".total(fc1_w_near)", ".total({54{8'd9}})"),
     "a window that is too short": ("t <= 63", "t <= 40"),
     "a second layer that does not wait": ("t >= 64", "t >= 60"),
     "counters that learn too early": (".go(done)", ".go(start)"),
     "a level that keeps the wrong bits": (".SHIFT(4)", ".SHIFT(3)"),
+    "a negative level that is not rounded": ("(((C0 - x_v) * C2) >>> shift_v) + C1)", "(((C0 - x_v) * C2) >>> shift_v))"),
 }  # fmt: skip
 
 
