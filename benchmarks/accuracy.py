@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default=str(ROOT.parent / "shared" / "data" / "mnist.npz"))
     parser.add_argument("--limit", type=int, default=0)
     args = parser.parse_args(argv)
+    if not Path(args.data).exists():
+        print(f"no MNIST test images in {args.data}: name an npz file with x_test and y_test by --data")
+        return
     rows = []
     for network, title, options, allowed in CONFIGURATIONS:
         path = EXAMPLE / f"mnist_mlp_{network}.onnx"

@@ -8,12 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from sccc.diagnostics import Collector
-from sccc.ir import Module, Value
+from sccc.ir import Module, Operation, Value
+from sccc.learning import seen_through
 from sccc.passes.manager import Pass, PassContext, register
+from sccc.passes.training_activations import step_name, through
 from sccc.passes.training_builder import Builder
-from sccc.passes.training_chain import WEIGHTED, Chain, read_chain
+from sccc.passes.training_chain import JOINT, WEIGHTED, Chain, read_chain
 from sccc.passes.training_loss import loss
-from sccc.passes.training_steps import Pooling, Products
+from sccc.passes.training_steps import Joint, Pooling, Products, Step
 
 CHOICES = {
     "rule": ("gdc", "gdm", "fixed"),
@@ -113,32 +115,49 @@ def _learning(b: Builder, chain: Chain, input_range: float) -> Module:
         bits=b.options.value_bits - round(np.log2(input_range)), lo=-top, hi=top, **affine,
     )  # fmt: skip
     label = b.add("label", [], "label", classes=last.result.type.lanes)
-    steps: list[Products | Pooling] = []
+    steps: list[Step] = []
+    made: dict[Value, Value] = {source.result: x}
     for op in chain.steps:
         b.origin(op)
-        made = Products.forward(b, op, x, op is last) if op.name in WEIGHTED else Pooling.forward(b, op, x)
-        steps.append(made)
-        x = made.out
+        operands = [made[seen_through(value)] for value in op.operands]
+        steps.append(_step(b, op, operands, op is last))
+        assert op.result is not None
+        made[op.result] = steps[-1].out
     assert isinstance(steps[-1], Products)
-    _backward(b, steps, loss(b, steps[-1], label))
+    _backward(b, steps, loss(b, steps[-1], label), chain.learned())
     b.origin(chain.output)
     b.add("output", [steps[-1].out], name=chain.output.attributes["name"])
     return b.module
 
 
-def _backward(b: Builder, steps: list[Products | Pooling], delta: Value) -> None:
-    """`delta`: the error in front of the last layer's activation. No step in front of the first layer needs its own."""
-    first = next(step for step in steps if isinstance(step, Products))
-    handed: Value | None = None
+def _step(b: Builder, op: Operation, operands: list[Value], last: bool) -> Step:
+    if op.name in WEIGHTED:
+        return Products.forward(b, op, operands[0], last)
+    if op.name == JOINT:
+        return Joint.forward(b, op, *operands)
+    return Pooling.forward(b, op, operands[0])
+
+
+def _backward(b: Builder, steps: list[Step], delta: Value, learned: set[Value]) -> None:
+    """`delta`: the error in front of the last layer's activation. Errors are handed back to the results in `learned` alone; those
+    of a result that several steps read are added up."""
+    errors: dict[Value, Value] = {}
     for step in reversed(steps):
         b.origin(step.op)
-        if isinstance(step, Products):
-            delta = delta if handed is None else step.through(b, handed)
-            handed = step.back(b, delta, step is first)
-            if step is first:
-                break
-        elif handed is not None:
-            handed = step.back(b, handed)
+        assert step.op.result is not None
+        if step is not steps[-1]:
+            if step.op.result not in errors or step.op.result not in learned:
+                continue
+            delta = errors[step.op.result]
+            if not isinstance(step, Pooling):
+                delta = through(b, step.op, step.out, delta)
+        read = [seen_through(value) for value in step.op.operands]
+        handed = step.back(b, delta, read[0] in learned) if isinstance(step, Products) else step.back(b, delta)
+        for value, error in zip(read, handed, strict=False):  # no error where none is needed
+            if value in errors:
+                error = b.added(errors[value], error, f"{step_name(step.op)}_errors")
+            if value in learned:
+                errors[value] = error
 
 
 __all__ = ["Chain", "InsertGradientCounters", "read_chain"]

@@ -41,8 +41,8 @@ class Builder:
         op = self.module.append(full, operands, attributes, result=result, **self.common)
         return op.result if op.result is not None else operands[0]
 
-    def constant(self, name: str, integer: int, bits: int) -> Value:
-        return self.add("constant", [], name, value=np.array(integer, dtype=np.int64), bits=bits)
+    def constant(self, name: str, integers: int | np.ndarray, bits: int) -> Value:
+        return self.add("constant", [], name, value=np.array(integers, dtype=np.int64), bits=bits)
 
     @property
     def weight_bits(self) -> int:
@@ -68,6 +68,16 @@ class Builder:
         """An error or gradient with delta_bits fractional bits (fewer when it has fewer), limited to -limit .. limit."""
         bits = min(self.options.delta_bits, fixed_type(x).bits)
         return self.rounded(x, bits, name, -(limit << bits), limit << bits)
+
+    def shaped(self, x: Value, shape: tuple[int, ...], name: str) -> Value:
+        """x under this shape."""
+        return x if x.type.shape == shape else self.add("reshape", [x], name, shape=list(shape))
+
+    def added(self, x: Value, y: Value, name: str) -> Value:
+        """x + y, exact, under the shape of x."""
+        y = self.shaped(y, x.type.shape, f"{name}_other")
+        behind = fixed_type(x).bits - fixed_type(y).bits
+        return self.add("add", [x, y], name, a_unit=1 << max(-behind, 0), b_unit=1 << max(behind, 0))
 
     def quantized(self, value: Value, name: str, own: tuple[int, ...] = ()) -> Value:
         """Compared with random numbers of as many bits as the number's range has.

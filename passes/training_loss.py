@@ -6,15 +6,16 @@ import numpy as np
 
 from sccc.diagnostics import SccError
 from sccc.ir import Value
+from sccc.passes.training_activations import SCORE_BITS, SUM_BITS, slope
 from sccc.passes.training_builder import Builder, fixed_type
-from sccc.passes.training_steps import SCORE_BITS, SUM_BITS, Products
+from sccc.passes.training_steps import Products
 
 
 def loss(b: Builder, layer: Products, label: Value) -> Value:
     """The error, limited to -1 .. 1. Raises SccError where the loss does not fit the layer's activation."""
     if b.options.loss == "squared-error":
         return _squared_error(b, layer, label)
-    if layer.function != "identity":
+    if layer.op.attributes["function"] != "identity":
         raise SccError(
             "cross-entropy is taken of a last layer without activation", layer.op.place(), "choose loss=squared-error"
         )
@@ -39,8 +40,9 @@ def _cross_entropy(b: Builder, scores: Value, label: Value) -> Value:
 
 
 def _squared_error(b: Builder, layer: Products, label: Value) -> Value:
-    y = layer.out
+    y, function = layer.out, layer.op.attributes["function"]
     bits = fixed_type(y).bits
-    error = b.add("error", [y, label], "error", on=1 << bits, off=-(1 << bits) if layer.function == "tanh" else 0)
-    slope = layer.slope(b)
-    return b.limited(error if slope is None else b.add("multiply", [error, slope], "error_sloped"), "delta")
+    error = b.add("error", [y, label], "error", on=1 << bits, off=-(1 << bits) if function == "tanh" else 0)
+    if function != "identity":
+        error = b.add("multiply", [error, slope(b, layer.op, y)], "error_sloped")
+    return b.limited(error, "delta")

@@ -37,9 +37,12 @@ def update_dense(b: Builder, name: str, registers: tuple[Value, Value], delta: V
             _saturating(b, "count", register, [qdelta, factor], move=worth)
 
 
-def update_shared(b: Builder, name: str, registers: tuple[Value, Value], delta: Value, patches: Value) -> None:
+def update_shared(
+    b: Builder, name: str, registers: tuple[Value, Value], delta: Value, patches: Value, groups: int
+) -> None:
     """Weights and bias of a convolution: the gradient, a sum over positions, is limited and quantised as a whole."""
-    exact = b.add("gradient", [delta, patches], f"{name}_gradient"), b.add("sum", [delta], f"{name}_delta_sum")
+    gradient = b.add("gradient", [delta, patches], f"{name}_gradient", groups=groups)
+    exact = gradient, b.add("sum", [delta], f"{name}_delta_sum")
     for register, gradient, part in zip(registers, exact, "wb", strict=True):
         if b.options.rule == "fixed":
             shift = fixed_type(gradient).bits + b.options.step_bits - b.weight_bits

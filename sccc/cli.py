@@ -265,6 +265,12 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--loss", choices=("cross-entropy", "squared-error"), default="cross-entropy")
     parser.add_argument("--from-scratch", action="store_true", help="start from new random weights")
     parser.add_argument(
+        "--first-weights",
+        choices=("auto", "glorot", "he"),
+        default="auto",
+        help="kind of the new weights (default auto: he in networks of more than 8 layers)",
+    )
+    parser.add_argument(
         "--checkpoint", metavar="F.npz", help="keep the state there after each epoch, and go on from it"
     )
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")

@@ -32,6 +32,17 @@ STREAM_OPS = ("sc.source", "sc.sng", *COUNTS, "sc.accumulate")
 """Ops of inference that a network that learns may hold."""
 
 
+SEEN_THROUGH = ("nn.reshape", "nn.affine")
+"""What a step's operand may come through: the same numbers in the same order, or those of the input, scaled."""
+
+
+def seen_through(value: Value) -> Value:
+    """The step's result, or the input, that a value is another form of."""
+    while value.op is not None and value.op.name in SEEN_THROUGH:
+        value = value.op.operands[0]
+    return value
+
+
 def check_learning(module: Module) -> None:
     """One input, label and output; ops of the dialect train and STREAM_OPS; at most one update for each register.
 

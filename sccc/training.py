@@ -28,6 +28,7 @@ from sccc.passes.fold_constants import FoldConstants
 from sccc.passes.fuse_layers import FuseLayers
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.passes.training_chain import WEIGHTED, Chain, read_chain
+from sccc.training_weights import FIRST_WEIGHTS, new_weights
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
 FLOAT_RULES = ("float", "float-momentum")
@@ -46,7 +47,8 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class TrainingOptions:
     """How to train. epochs: passes over the samples; step_bits: the step (in float the learning rate) is 2**-step_bits; seed: of
-    the order, the sources and new weights; from_scratch: start from new weights; the others: as in insert-gradient-counters."""
+    the order, the sources and new weights; from_scratch: start from new weights, of the kind first_weights; the others: as in
+    insert-gradient-counters."""
 
     rule: str = "gdc"
     epochs: int = 20
@@ -62,11 +64,14 @@ class TrainingOptions:
     forward: str = "fixed"
     length: int = 256
     from_scratch: bool = False
+    first_weights: str = "auto"
     seed: int = 1
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise SccError(f"unknown rule '{self.rule}'", Location(option="--rule"), "known: " + ", ".join(RULES))
+        if self.first_weights not in FIRST_WEIGHTS:
+            raise SccError(f"unknown first_weights '{self.first_weights}'", advice="known: " + ", ".join(FIRST_WEIGHTS))
         if self.epochs < 1 or self.seed < 0:
             raise SccError("epochs must be positive, and seed not negative")
         self.counters()
@@ -131,19 +136,6 @@ def layered(model: Module) -> Module:
     if model.ops_named(*WEIGHTED):
         return model.clone()
     return run_passes(model.clone(), [FoldConstants(), FuseLayers()], PassContext())
-
-
-def new_weights(module: Module, seed: int) -> None:
-    """Replace weights by uniform ones within sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010), biases by 0.
-
-    Each tap of a convolution's window counts as an input for each channel, and as an output for each map.
-    """
-    random = np.random.default_rng([seed, 0x5CC])
-    for op in module.ops_named(*WEIGHTED):
-        shape = np.asarray(op.attributes["weight"]).shape
-        limit = np.sqrt(6.0 / (sum(shape[:2]) * np.prod(shape[2:])))
-        op.attributes["weight"] = random.uniform(-limit, limit, shape)
-        op.attributes["bias"] = np.zeros(shape[0])
 
 
 def train(

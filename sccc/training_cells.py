@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sccc.expr import Expr
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from sccc.ir import Operation
 
 
@@ -51,11 +51,25 @@ class MatrixProduct:
 
     `indices`: an axis letter for each axis of the two operands and of the result, as in einsum: m outputs, n inputs, p positions
     of a convolution's window (without that axis: one position). With `bias` a third operand [m], aligned with the products by
-    the first operand's fractional bits, is added.
+    the first operand's fractional bits, is added. With an attribute `groups` of more than 1, the first axis of every operand and
+    of the result has that many parts, and each part of the result is the product of the same parts of the operands.
     """
 
     indices: tuple[str, str, str]
     bias: bool = False
+
+    def product(self, op: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """What an op makes of operands [..., *shape], without the bias."""
+        assert op.result is not None
+        shapes = [value.type.shape for value in (*op.operands[:2], op.result)]
+        left, right, made = (
+            k if len(k) == len(shape) else k.replace("p", "") for k, shape in zip(self.indices, shapes, strict=True)
+        )
+        if (groups := op.attributes["groups"]) == 1:
+            return np.asarray(np.einsum(f"...{left},...{right}->...{made}", a, b))
+        parts = [x.reshape(*x.shape[:-2], groups, x.shape[-2] // groups, x.shape[-1]) for x in (a, b)]
+        result = np.einsum(f"...g{left},...g{right}->...g{made}", *parts)
+        return result.reshape(*result.shape[:-3], groups * result.shape[-2], result.shape[-1])
 
     @property
     def summed(self) -> str:

@@ -43,6 +43,7 @@ def run_train(args: argparse.Namespace) -> int:
             forward=args.forward,
             length=args.length,
             from_scratch=args.from_scratch,
+            first_weights=args.first_weights,
             seed=args.seed,
         )
     _check_files(args, problems)
@@ -57,7 +58,7 @@ def run_train(args: argparse.Namespace) -> int:
     problems.raise_if_any()
     target = _target(args, module)
     if options.from_scratch:
-        new_weights(module, options.seed)
+        new_weights(module, options.seed, options.first_weights)
     results = []
     for rule in dict.fromkeys([args.rule, *([args.against] if args.against else [])]):
         own = replace(options, rule=rule)

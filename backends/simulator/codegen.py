@@ -75,10 +75,15 @@ def load(source: str) -> ModuleType:
         return _load(source)
 
 
+def digest(text: str) -> str:
+    """A short name of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
 @cache
 def _load(source: str) -> ModuleType:
     text = PRELUDE + source
-    name = "sccc_kernel_" + hashlib.sha256(text.encode()).hexdigest()[:20]
+    name = "sccc_kernel_" + digest(text)
     try:
         path = _written(cache_folder(), name, text)
         spec = importlib.util.spec_from_file_location(name, path)

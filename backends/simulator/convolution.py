@@ -1,4 +1,4 @@
-"""Convolutions: of packed streams by `taps`, of fixed-point numbers as matrix products, a block of windows at a time."""
+"""Whole layers of sums: of packed streams by `taps`, convolutions of fixed-point numbers as matrix products, a block at a time."""
 
 from __future__ import annotations
 
@@ -6,49 +6,53 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sccc.backends.simulator.layouts import Scratch, sign_table
+from sccc.backends.simulator.layouts import Scratch, in_shape, side_by_side, sign_table, whole_type
 from sccc.backends.simulator.products import Plan
 from sccc.backends.simulator.streams import StreamValue
-from sccc.backends.simulator.taps import TapSums, side_size, sides
+from sccc.backends.simulator.taps import TapSums, side_size, side_units, sides
 from sccc.ops.geometry import Geometry
+from sccc.types import Total
+
+SIGNS = np.array([[0], [1]], dtype=np.uint8)
+"""Streams of signs of one bit each, in units."""
 
 BLOCK_BYTES = 1 << 20
 """Memory of the windows of numbers that are multiplied at a time."""
 
 
-class Convolution:
-    """Window totals of a convolution with constant weights w, a stream of all of them, that begin at start, int64 as the result."""
+class WindowSums:
+    """Window totals of a layer with constant weights w, a stream of all of them, that begin at start, int64 as the result.
 
-    def __init__(self, plan: Plan, geometry: Geometry, w: StreamValue, start: np.ndarray, key: object) -> None:
-        self.geometry, self.key = geometry, key
+    The totals lie within `kind`.
+    """
+
+    def __init__(
+        self, plan: Plan, geometry: Geometry, w: StreamValue, start: np.ndarray, kind: Total, key: object
+    ) -> None:
+        self.geometry, self.key, self.type = geometry, key, whole_type(kind.lo, kind.hi)
         index, table = w.table()
-        parts = geometry.weights(index[0])
-        signs = [None] * geometry.groups if w.signs is None else geometry.weights(w.signs[0])
-        starts = np.broadcast_to(start, geometry.shape).reshape(geometry.groups, -1)
-        lanes = geometry.lanes()
-        nothing = int(np.prod(geometry.x_shape))
-        self.groups = [
-            TapSums(plan, table, part, own, np.where(lanes[:, g] < 0, nothing, lanes[:, g]), nothing, starts[g])
-            for g, (part, own) in enumerate(zip(parts, signs, strict=True))
-        ]
+        signs = None if w.signs is None else geometry.weights(w.signs[0])
+        starts = np.broadcast_to(start, geometry.shape).reshape(geometry.groups * geometry.outputs, -1)
+        lanes, nothing = geometry.lanes(), int(np.prod(geometry.x_shape))
+        lanes = np.where(lanes < 0, nothing, lanes)
+        self.sums = TapSums(plan, table, geometry.weights(index[0]), signs, lanes, nothing, starts, self.type)
+        self.units = side_units(sign_table(table.length))
 
     def run(self, x: StreamValue, scratch: Scratch) -> np.ndarray:
-        """Totals int64 [samples, channels, rows, columns], in scratch."""
+        """Totals [samples, *result's shape], samples side by side, in scratch."""
         index, table = x.table()
-        signs = None if x.signs is None else x.signs.reshape(x.samples, -1)
-        channels, *positions = self.geometry.shape
-        totals = scratch.get((self.key, "totals"), (x.samples, channels, *positions)).view(np.int64)
-        flat = totals.reshape(x.samples, len(self.groups), -1)
-        size = side_size(x.samples, table.units.dtype)
+        units, signs = side_units(table), None if x.signs is None else x.signs.reshape(x.samples, -1)
+        size = side_size(x.samples, units.dtype)
+        totals = side_by_side(scratch, (self.key, "totals"), self.geometry.shape, x.samples, size, self.type)
         for first in range(0, x.samples, size):
             part = slice(first, min(first + size, x.samples))
-            own = sides(index[part], table, size, scratch, (self.key, "x"))
-            negative = own
+            own = sides(index[part], units, size, scratch, (self.key, "x"))
+            spread, minus = own, own
             if signs is not None:
-                negative = sides(signs[part], sign_table(table.length), size, scratch, (self.key, "xs"))
-            for g, group in enumerate(self.groups):
-                group.run(own, negative, flat[part, g], scratch, (self.key, "sums"))
-        return totals
+                spread = sides(signs[part], self.units, size, scratch, (self.key, "xs"))
+                minus = sides(signs[part], SIGNS, size, scratch, (self.key, "signs"))
+            self.sums.run(own, spread, minus, first, totals)
+        return in_shape(totals, x.samples, self.geometry.shape)
 
 
 def row_blocks(geometry: Geometry, samples: int, row_bytes: float) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:

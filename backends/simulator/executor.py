@@ -37,7 +37,7 @@ CACHED_MEMORY = 3e6
 """Bytes of the widest value of a batch that a core's cache holds: larger batches are not faster."""
 
 MAX_BATCH = 512
-"""Samples in a batch beyond which Python's own time per batch no longer matters."""
+"""Samples in a batch beyond which Python's own time per batch no longer matters. Large batches are whole blocks: powers of 2."""
 
 
 @dataclass
@@ -197,8 +197,7 @@ class Simulator:
         widest = max((_bytes(value) for step in self.steps for value in step.reads), default=1.0)
         size = min(max(int(CACHED_MEMORY / widest), 2 * LARGE_BLOCK), MAX_BATCH, -(-samples // self.threads))
         size = min(size, fits)
-        whole = size // LARGE_BLOCK * LARGE_BLOCK if size >= LARGE_BLOCK else size
-        return max(1, whole)
+        return max(1, 1 << size.bit_length() - 1 if size >= LARGE_BLOCK else size)
 
     def _results(self, pieces: list[tuple[int, np.ndarray]]) -> Iterable[dict[str, np.ndarray]]:
         if len(pieces) == 1 or self.threads == 1:
@@ -292,9 +291,9 @@ def _raw(output: Operation, made: Any, samples: int) -> np.ndarray:
 
 
 def _bytes(value: Value) -> float:
-    """Of one sample: streams are packed, levels and totals are words of 64 bits."""
+    """Of one sample: streams are packed, levels and totals are mostly of 16 bits."""
     kind = value.type
-    return kind.lanes * (kind.length / 8 if isinstance(kind, Stream) else 8.0)
+    return kind.lanes * (kind.length / 8 if isinstance(kind, Stream) else 2.0)
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Patterns of operations that one kernel computes: a dot product with the state machine that reads its count.
 
-A sum over the window (a machine whose state only adds the count up) takes the totals kernel, unless it reads streams that a
-window kernel has made; any other machine, also behind an `sc.offset`, takes the window kernel. A count that is traced or
-that others read has a kernel of its own, and its machine goes through the reference functions, as does all with weights
-that are not constant.
+A sum over the window (a machine whose state only adds the count up) takes the kernel of `taps`, and that of `totals` where each
+sample has weights of its own because bits flip, unless it reads streams that a window kernel has made; any other machine, also
+behind an `sc.offset`, takes the window kernel. A count that is traced or that others read has a kernel of its own, and its machine
+goes through the reference functions, as does all with weights that are not constant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sccc.backends.simulator import layouts
-from sccc.backends.simulator.convolution import Convolution
+from sccc.backends.simulator.convolution import WindowSums
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_packed
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.products import Plan
@@ -29,7 +29,7 @@ from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import has_multiplier, product_of
 from sccc.ops.geometry import geometry_of
-from sccc.types import Count, Stream
+from sccc.types import Count, Stream, Total
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ def fused_step(builder: Builder, pattern: Pattern) -> Step:
     """The step that computes a pattern. Its constant operands must be in `builder.static`."""
     cell = REGISTRY[pattern.machine.name].cell
     assert isinstance(cell, Fsm)
-    if not _is_dense(pattern.dot):
-        run = _convolution_step(builder, pattern, cell)
-    elif only_adds(pattern.machine, cell) and not _follows_machine(pattern):
+    if not _is_dense(pattern.dot) or (only_adds(pattern.machine, cell) and not _follows_machine(pattern)):
         run = _sum_step(builder, pattern)
     else:
         run = _machine_step(builder, pattern, cell)
@@ -196,59 +194,54 @@ def _extra(builder: Builder, pattern: Pattern) -> np.ndarray:
 
 
 def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
+    """The sum over the window; where operands flip, each sample has weights of its own."""
     dot, op = pattern.dot, pattern.machine
-    plan, key = Plan(product_of(dot)), fresh_key()
+    cell, kind = REGISTRY[op.name].cell, result_type(op)
+    assert isinstance(cell, Fsm) and isinstance(kind, Total)
+    plan, key, geometry = Plan(product_of(dot)), fresh_key(), geometry_of(dot)
     w = builder.static[dot.operands[1]]
-    weights = weight_rows(plan, w, layouts.Scratch(), key)
-    flipper = make_flipper(builder, dot, w)
-    parameters = REGISTRY[op.name].parameters(op)
-    cell = REGISTRY[op.name].cell
-    assert isinstance(cell, Fsm)
-    length = weights.length
     extra = _extra(builder, pattern)
-    start = np.asarray(cell.initial.evaluate(parameters), dtype=np.int64) + extra.sum(axis=0) * (length // len(extra))
+    start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
+    start = start + extra.sum(axis=0) * (w.type.length // len(extra))
+    flipper, products = make_flipper(builder, dot, w), product_flips(builder, dot)
+    if flipper is None and products is None:
+        layer = WindowSums(plan, geometry, w, start, kind, key)
+        return lambda batch: layer.run(builder.value(batch, dot.operands[0]), batch.scratch)
+    return _flipped_sums(builder, pattern, flipper, start)
+
+
+def _flipped_sums(
+    builder: Builder, pattern: Pattern, flipper: Flipper | None, start: np.ndarray
+) -> Callable[[Batch], np.ndarray]:
+    dot, kind = pattern.dot, result_type(pattern.machine)
+    plan, key, geometry = Plan(product_of(dot)), fresh_key(), geometry_of(dot)
+    assert isinstance(kind, Total)
+    w, products = builder.static[dot.operands[1]], product_flips(builder, dot)
+    weights = weight_rows(plan, w, layouts.Scratch(), key) if _is_dense(dot) else None
+    unflipped = WindowSums(plan, geometry, w, start, kind, key) if flipper is None else None
+
+    def totals(data: StreamValue, flipped: StreamValue, scratch: layouts.Scratch) -> np.ndarray:
+        if weights is None:
+            return np.array(WindowSums(plan, geometry, flipped, start, kind, key).run(data, scratch))
+        changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
+        return window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1] + start
 
     def run(batch: Batch) -> np.ndarray:
         x = builder.value(batch, dot.operands[0])
-        scratch = batch.scratch
-        if flipper is None:
-            sums = window_totals(x.rows(scratch, (key, "x")), x.signs, weights, scratch, key)
-            return sums[: x.samples] + start
-        parts = []
+        if flipper is not None:
+            sides = (flipper.sample(x, batch, s) for s in range(batch.samples))
+            parts = []
+            for s, side in enumerate(sides):
+                parts.append(totals(*side, batch.scratch))
+                if products is not None:
+                    products.apply(parts[-1][0][..., None], *side, 0, batch.first + s)
+            return np.concatenate(parts)
+        assert unflipped is not None and products is not None
+        made = unflipped.run(x, batch.scratch)
+        made = np.array(np.broadcast_to(made, (batch.samples, *made.shape[1:])))
         for s in range(batch.samples):
-            data, flipped = flipper.sample(x, batch, s)
-            changed = weights.with_bits(flipped.rows(scratch, (key, "flipped")))
-            parts.append(window_totals(data.rows(scratch, (key, "x")), data.signs, changed, scratch, key)[:1])
-        return np.concatenate(parts) + start
-
-    return run
-
-
-def _convolution_step(builder: Builder, pattern: Pattern, cell: Fsm) -> Callable[[Batch], Any]:
-    dot, op = pattern.dot, pattern.machine
-    plan, key = Plan(product_of(dot)), fresh_key()
-    w = builder.static[dot.operands[1]]
-    start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
-    convolution = Convolution(plan, geometry_of(dot), w, start, key)
-    shape = convolution.geometry.shape
-    flipper, products = make_flipper(builder, dot, w), product_flips(builder, dot)
-
-    def run(batch: Batch) -> Any:
-        x = builder.value(batch, dot.operands[0])
-        if flipper is None and products is None:
-            return convolution.run(x, batch.scratch)
-        if flipper is None:
-            totals = np.array(np.broadcast_to(convolution.run(x, batch.scratch), (batch.samples, *shape)))
-        else:
-            totals = np.empty((batch.samples, *shape), dtype=np.int64)
-        for s in range(batch.samples):
-            own, weights, row = x, w, s if x.samples > 1 else 0
-            if flipper is not None:
-                (own, weights), row = flipper.sample(x, batch, s), 0
-                totals[s] = Convolution(plan, convolution.geometry, weights, start, key).run(own, batch.scratch)[0]
-            if products is not None:
-                products.apply(totals[s][..., None], own, weights, row, batch.first + s)
-        return totals
+            products.apply(made[s][..., None], x, w, s if x.samples > 1 else 0, batch.first + s)
+        return made
 
     return run
 

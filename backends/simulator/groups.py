@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from sccc.backends.simulator.codegen import KERNEL, Code, load
+from sccc.backends.simulator.layouts import BitTable, pack
 from sccc.backends.simulator.randoms import Numbers
 from sccc.backends.simulator.render import to_words
 from sccc.backends.simulator.streams import StreamValue, reference_bits
@@ -34,30 +35,28 @@ def group_counter(op: Operation, kernels: bool) -> Callable[[StreamValue, Stream
     def run(x: StreamValue, w: StreamValue, select: Numbers | None) -> np.ndarray:
         cycles = x.type.length
         numbers = None if select is None else select.take(np.zeros(1, dtype=np.int64), cycles)[0]
-        data, weights = reference_bits(x), reference_bits(w)
-        w_signs = None if weights.signs is None else weights.signs[0]
         if module is None:
-            return count_groups(op, data.bits, data.signs, weights.bits[0], w_signs, numbers)
+            bits, constant = reference_bits(x), reference_bits(w)
+            w_signs = None if constant.signs is None else constant.signs[0]
+            return count_groups(op, bits.bits, bits.signs, constant.bits[0], w_signs, numbers)
         named = np.zeros(cycles) if numbers is None else chosen_place(op, numbers)
-        chosen = np.arange(inputs_of(op))[:, None] == named
-        xs, ws = _masks(data.signs, data.bits.shape[:2]), _masks(w_signs, weights.bits.shape[1:3])
-        counts = np.zeros((len(data.bits), len(groups), cycles), dtype=np.int64)
-        module.count(groups, _words(data.bits), xs, _words(weights.bits[0]), ws, _words(chosen), weight, counts)
+        chosen = BitTable(pack(np.arange(inputs_of(op))[:, None] == named), cycles).words
+        outputs = w.type.shape[0]
+        weights, ws = (made.reshape(outputs, -1, *made.shape[2:]) for made in _words(w))
+        data, xs = _words(x)
+        counts = np.zeros((x.samples, len(groups), cycles), dtype=np.int64)
+        module.count(groups, data, xs, weights, ws, chosen, weight, counts)
         return counts
 
     return run
 
 
-def _words(bits: np.ndarray) -> np.ndarray:
-    """Bits [..., cycles] in uint64 words, the first cycle in the lowest bit."""
-    packed = np.packbits(bits, axis=-1, bitorder="little")
-    padded = np.pad(packed, [(0, 0)] * (packed.ndim - 1) + [(0, -packed.shape[-1] % 8)])
-    return np.ascontiguousarray(padded).view("<u8").astype(np.uint64)
-
-
-def _masks(signs: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    """Signs as words of 64 equal bits."""
-    return np.zeros(shape, np.uint64) if signs is None else np.where(signs == 1, ~np.uint64(0), np.uint64(0))
+def _words(stream: StreamValue) -> tuple[np.ndarray, np.ndarray]:
+    """Bits uint64 [samples, lanes, words], and signs [samples, lanes], each a word of 64 equal bits."""
+    index, table = stream.table()
+    if stream.signs is None:
+        return table.words[index], np.zeros(index.shape, np.uint64)
+    return table.words[index], np.where(stream.signs.reshape(index.shape) == 1, ~np.uint64(0), np.uint64(0))
 
 
 def _kernel(op: Operation) -> ModuleType:

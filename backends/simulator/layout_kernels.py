@@ -71,17 +71,23 @@ def gather_sides(index, table, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, boundscheck=False)
-def place_sides(sums, scale, offset, add, out):  # type: ignore[no-untyped-def]
-    """out[b, i] = scale * sums[i, b] + offset[i], or, with `add`, that much more than it was; int64."""
-    samples, lanes = out.shape
-    for i0 in range(0, lanes, TILE):
-        i1 = min(i0 + TILE, lanes)
-        for b0 in range(0, samples, TILE):
-            for b in range(b0, min(b0 + TILE, samples)):
-                row = out[b]
-                for i in range(i0, i1):
-                    made = scale * np.int64(sums[i, b]) + offset[i]
-                    row[i] = row[i] + made if add else made
+def choose_sides(index, table, out):  # type: ignore[no-untyped-def]
+    """out[i * c + k, b] = table[index[i, b], k], c words of the table's dtype: as gather_sides, of samples side by side."""
+    c = table.shape[1]
+    for i in range(index.shape[0]):
+        for k in range(c):
+            row = out[i * c + k]
+            for b in range(index.shape[1]):
+                row[b] = table[np.uint64(index[i, b]), k]
+
+
+@njit(nogil=True, boundscheck=False)
+def select_sides(table, first, address, out):  # type: ignore[no-untyped-def]
+    """out[i, b] = table[address[i, b] - first]."""
+    for i in range(address.shape[0]):
+        row = out[i]
+        for b in range(address.shape[1]):
+            row[b] = table[np.uint64(address[i, b] - first)]
 
 
 @njit(nogil=True, boundscheck=False)

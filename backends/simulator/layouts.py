@@ -3,7 +3,8 @@
 | layout | array | for |
 |---|---|---|
 | table | uint8 [entries, U/8] | streams to choose from; U = cycles up to a multiple of 8 |
-| rows | uint64 [R4, L] | totals over the window: a row is n streams of U bits, end to end |
+| rows | uint64 [R4, L] | totals of few samples over the window: a row is n streams of U bits, end to end |
+| sides | unit [lanes * K, B], whole [lanes, B] | totals over the window: a lane's streams or numbers, sample by sample |
 | blocks | uint64 [Q, cycles, K, B] | counts per cycle: sample s is [s // B, :, :, s % B], 64 lanes a word |
 | weight blocks | uint64 [cycles, m, K] | the same for weights [m, n] |
 
@@ -98,6 +99,32 @@ def pack(bits: np.ndarray) -> np.ndarray:
 def sign_table(length: int) -> BitTable:
     """Entry 0 is all zeros and entry 1 all ones: a sign repeated for every cycle."""
     return BitTable(pack(np.repeat(np.array([[False], [True]]), length, axis=1)), length)
+
+
+def whole_type(lo: int, hi: int) -> np.dtype:
+    """The narrowest signed numbers of 16, 32 or else 64 bits that hold lo .. hi."""
+    fits = (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= lo and hi <= np.iinfo(kind).max)
+    return np.dtype(next(fits, np.int64))
+
+
+def side_by_side(
+    scratch: Scratch, key: object, shape: tuple[int, ...], samples: int, size: int, kind: np.dtype
+) -> np.ndarray:
+    """Room for whole numbers [lanes, samples up to a multiple of `size`], samples side by side; holds anything."""
+    width = up(samples, max(size, 8 // kind.itemsize))
+    made = scratch.get((key, kind.itemsize, width), (int(np.prod(shape)), width * kind.itemsize // 8))
+    return made.view(kind)
+
+
+def in_shape(sides: np.ndarray, samples: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers [lanes, at least samples] as [samples, *shape], which still lie side by side."""
+    return sides[:, :samples].T.reshape(samples, *shape)
+
+
+def as_sides(value: np.ndarray) -> np.ndarray | None:
+    """Numbers [samples, *shape] as [lanes, samples] if they lie side by side, else None."""
+    flat = value.reshape(len(value), -1).T
+    return flat if len(value) > 1 and flat.strides[1] == flat.itemsize and np.shares_memory(flat, value) else None
 
 
 def rows(index: np.ndarray, table: BitTable, scratch: Scratch, key: object) -> np.ndarray:

@@ -1,9 +1,9 @@
 """What a module's operations become: steps that are prepared once and run for every batch.
 
 A step is chosen by the *kind of cell* of its operation, and evaluates the cell's own expressions; no operation is known
-here by name. Values are int64 [samples, *lanes] for levels and totals, int64 [samples, lanes, cycles] for counts, a
-`StreamValue` for streams and `Numbers` for random numbers. What does not depend on the input is computed while the
-steps are made, and has samples = 1.
+here by name. Values are whole numbers [samples, *lanes] in any order and width for levels and totals, int64 [samples, lanes,
+cycles] for counts, a `StreamValue` for streams and `Numbers` for random numbers. What does not depend on the input is computed
+while the steps are made, and has samples = 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sccc.backends.simulator.convolution import FixedConvolution
 from sccc.backends.simulator.faults import disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
 from sccc.backends.simulator.groups import group_counter
-from sccc.backends.simulator.layouts import Scratch
+from sccc.backends.simulator.layouts import Scratch, whole_type
 from sccc.backends.simulator.product_flips import ProductFlips
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, fresh_key, reference_bits
@@ -162,7 +162,10 @@ def _comb(builder: Builder, op: Operation, cell: Comb) -> Callable[[Batch], Any]
         return lambda batch: make(builder.value(batch, level))
     if builder.packed and all(isinstance(v.type, Level | Total) for v in op.operands):
         definition = REGISTRY[op.name]
-        made = integers.lanewise(cell.result, definition.operands, definition.parameters(op), kind.shape)
+        ranges = dict(zip(definition.operands, (integers.range_of(v.type) for v in op.operands), strict=True))
+        if builder.flips is not None:  # a flipped number may lie outside
+            ranges = dict.fromkeys(ranges, integers.WIDE)
+        made = integers.lanewise(cell.result, ranges, definition.parameters(op), kind.shape)
         return lambda batch: made([builder.value(batch, v) for v in op.operands], batch.scratch)
     return lambda batch: evaluate_comb(op, cell.result, [builder.value(batch, v) for v in op.operands])
 
@@ -183,7 +186,7 @@ def evaluate_comb(op: Operation, expression: Expr, operands: list[Any]) -> np.nd
             env[name] = value.bits().astype(np.int64)
             env[f"{name}_sign"] = np.zeros(1, np.int64) if value.signs is None else value.signs[..., None]
         else:
-            env[name] = value
+            env[name] = value.astype(np.int64, copy=False)
     return np.asarray(expression.evaluate(env), dtype=np.int64)
 
 
@@ -200,10 +203,15 @@ def _memory(builder: Builder, op: Operation, cell: Memory) -> Callable[[Batch], 
         table, last = np.append(table, table[-1:]), len(table)
 
         def run(batch: Batch) -> np.ndarray:
-            address = builder.value(batch, op.operands[0]) - total.lo
+            address = builder.value(batch, op.operands[0]).astype(np.int64) - total.lo
             return reference.select_from(table, 0, np.where((address < 0) | (address > last), last, address))
 
         return run
+    if builder.packed:
+        narrow, key = table.astype(whole_type(int(table.min()), int(table.max()))), fresh_key()
+        return lambda batch: integers.look_up(
+            narrow, total.lo, builder.value(batch, op.operands[0]), batch.scratch, key
+        )
     return lambda batch: reference.select_from(table, total.lo, builder.value(batch, op.operands[0]))
 
 
@@ -306,7 +314,7 @@ def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]
         values = x.bits() if isinstance(x, StreamValue) else x
         lanes = values.reshape(len(values), op.operands[0].type.lanes, *values.shape[1 + len(kind.shape) :])
         if builder.packed and not isinstance(x, StreamValue):
-            return integers.fold(cell.result, taps, lanes, batch.scratch, key)
+            return integers.fold(cell.result, taps, lanes, whole_type(*integers.range_of(kind)), batch.scratch, key)
         made = reference.fold(cell.result, taps, lanes)
         return PlainStream(kind, made) if isinstance(kind, Stream) else made
 
@@ -315,11 +323,13 @@ def _fold(builder: Builder, op: Operation, cell: Fold) -> Callable[[Batch], Any]
 
 def _gather(builder: Builder, op: Operation, cell: Gather) -> Callable[[Batch], Any]:
     index, kind, level = cell.index(op), result_type(op), op.attributes.get("level", 0)
+    only_shape = len(op.operands) == 1 and np.array_equal(index.reshape(-1), np.arange(op.operands[0].type.lanes))
 
     def run(batch: Batch) -> Any:
         operands = tuple(builder.value(batch, v) for v in op.operands)
         if not isinstance(kind, Stream):
-            return gather(index, operands, level)
+            x = operands[0]
+            return x.reshape(len(x), *kind.shape) if only_shape else gather(index, operands, level)
         bits = [x.bits() for x in operands]
         flat = np.concatenate([b.reshape(len(b), -1, kind.length) for b in bits], axis=1)
         signs = None if operands[0].signs is None else gather(index, tuple(x.signs for x in operands))

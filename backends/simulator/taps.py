@@ -1,141 +1,200 @@
-"""Sums of products over the window where a convolution slides: the samples side by side, one population count per stream.
+"""Sums of products over the window, the samples side by side: a product of two streams is one operation on all samples.
 
-The streams of a lane lie side by side, sample by sample, so that the window of a position is a choice of whole rows and its
-products with a weight are one operation on all samples: short streams cost no more per bit than long ones.
+Short streams cost no more per bit than long ones, the window of a convolution's position is a choice of whole rows, and a weight
+whose stream is all zeros costs nothing.
 
 | array | shape | |
 |---|---|---|
 | sides | unit [(lanes + 1) * K, B] | K units are a stream; B samples; the last lane is all zeros, for padding |
-| weights | unit [outputs, words] | words: taps * K up to a multiple of the chunk, zero bits in padding |
-| index | int32 [positions, words] | the row of sides that meets a word of weights |
-| sums | int32 or int64 [outputs, positions, B] | |
+| taps | uint16 or uint32 [entries] | the taps that each output meets, piece by piece |
+| weights | unit [entries * K] | their streams |
+| index | uint32 [positions, groups * taps] | the lane of sides at each tap |
+| sums | int16, int32 or int64 [outputs * positions, B] | modulo their width, as the totals themselves fit |
 
-A unit is the widest word of 8, 16, 32 or 64 bits that streams fill (`BitTable.units`).
+A unit is the widest word of 8, 16, 32 or 64 bits that streams fill (`side_units`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from sccc.backends.simulator.codegen import KERNEL, Code, load
-from sccc.backends.simulator.layouts import BitTable, Scratch, sign_table, up
+from sccc.backends.simulator.codegen import KERNEL, Code, digest, load
+from sccc.backends.simulator.layouts import BitTable, Scratch, as_sides, sign_table
 from sccc.backends.simulator.products import Plan, at_zero, reads
 from sccc.backends.simulator.render import to_words
-from sccc.expr import Expr, fold_bits
+from sccc.expr import Expr, Var, fold_bits
 
-CHUNK = 16
-"""Most words that one loop over the samples takes: so many population counts fit even a unit of 8 bits."""
+PIECE_ROWS = 64
+"""Rows of sides that all outputs meet before the next ones: they stay in the first-level cache."""
 
 FEW_BYTES, MANY_BYTES = 64, 512
-"""Bytes of samples side by side, at least and at most: more are not faster."""
+"""Bytes of samples side by side, at least and at most: as many sums as there are registers."""
+
+BITS_AT_ONCE = 1 << 20
+"""Bits of weights that are unpacked at a time."""
+
+SIGN_LENGTH = 1
+"""Cycles of the streams of signs, where signs are counted and not combined with bits."""
 
 
 @lru_cache(maxsize=256)
-def taps_source(expression: Expr, chunk: int, size: int, unit: str) -> str:
-    """`taps(X, XS, W, WS, INDEX, OUT)`: OUT[j, p, b] = sum of pop(expression) over the words of W, WS[j] and INDEX[p].
+def taps_source(expression: Expr, parts: int, size: int, scale: int) -> str:
+    """`taps(X, XS, W, WS, TAPS, INDEX, STARTS, OFFSET, first, fresh, SUMS)`: B = `size` samples from column `first` of SUMS on.
 
-    Operands that the expression does not read may be any arrays. `size` is B, `chunk` divides the words.
+    Adds scale * pop(expression) over the taps of each output, STARTS int64 [pieces, outputs + 1], to SUMS, or, if fresh, to OFFSET
+    int64 [outputs, positions]. Operands that the expression does not read may be any arrays.
     """
-    code, used = Code(), reads(expression)
-    data = [name for name in used if name in ("x", "xs")]
-    code.add(0, KERNEL, "def taps(X, XS, W, WS, INDEX, OUT):")
-    code.add(1, "positions, words = INDEX.shape", f"part = np.empty({size}, np.{unit})")
-    code.add(1, *(f"own_{name} = np.empty(words * {size}, np.{unit})" for name in data))
-    code.add(1, "for p in range(positions):")
-    for name in data:
-        code.add(2, "for c in range(words):", f"    row = {name.upper()}[INDEX[p, c]]")
-        code.add(3, f"for b in range({size}):", f"    own_{name}[c * {size} + b] = row[b]")
-    code.add(2, "for j in range(OUT.shape[0]):", "    sums = OUT[j, p]", "    sums[:] = 0")
-    code.add(3, f"for c in range(0, words, {chunk}):")
-    code.add(4, *(f"{name} = own_{name}[c * {size} : (c + {chunk}) * {size}]" for name in data))
-    terms = []
-    for k in range(chunk):
-        code.add(4, *(f"{name}{k} = {name.upper()}[j, c + {k}]" for name in used if name not in data))
-        places = {name: f"{name}[{k * size} + b]" if name in data else f"{name}{k}" for name in used}
-        terms.append(f"pop(np.{unit}({to_words(expression, places)}))")
-    code.add(4, f"for b in range({size}):", f"    part[b] = {' + '.join(terms)}")
-    code.add(4, f"for b in range({size}):", "    sums[b] += part[b]")
+    code, used = Code(), tuple(reads(expression))
+    text = to_words(expression, {name: name for name in used})
+    code.add(0, "from sccc.backends.simulator.vectors import row_sums", "", f"# {digest(_vectors())}")
+    code.add(0, f"add_sums = row_sums(lambda x, xs, w, ws, ZERO, ONES: {text}, {used}, {parts}, {size}, {scale})")
+    code.add(0, "", "", KERNEL, "def taps(X, XS, W, WS, TAPS, INDEX, STARTS, OFFSET, first, fresh, SUMS):")
+    code.add(1, "x, xs, sums = X.reshape(-1), XS.reshape(-1), SUMS.reshape(-1)", "outputs, positions = OFFSET.shape")
+    code.add(
+        1, "for p in range(positions):", "    rows = INDEX[p]", "    if fresh:", "        for j in range(outputs):"
+    )
+    code.add(4, "row, offset = SUMS[j * positions + p], OFFSET[j, p]")
+    code.add(4, f"for b in range(first, first + {size}):", "    row[b] = offset")
+    code.add(2, "for q in range(STARTS.shape[0]):", "    for j in range(outputs):")
+    code.add(4, "place = (j * positions + p) * SUMS.shape[1] + first")
+    code.add(4, "add_sums(x, xs, W, WS, TAPS, rows, STARTS[q, j], STARTS[q, j + 1], sums, place)")
     return str(code)
 
 
-class TapSums:
-    """Window totals of one group of a convolution, or of any product of streams, with constant weights.
+@lru_cache(maxsize=1)
+def _vectors() -> str:
+    """What the kernels are compiled from besides their own source: a change of it makes others."""
+    return Path(__file__).with_name("vectors.py").read_text()
 
-    The weights of the group are the entries index int [outputs, taps] of a table; signs: uint8 alike, or None.
-    lanes: int [positions, taps], the lane of x at each tap, and `nothing`, one beyond the last, where that is padding.
-    start: int64 [outputs * positions], what the totals begin at.
+
+def side_units(table: BitTable) -> np.ndarray:
+    """A table's streams in units [entries, K]: the widest that streams fill, and that hold a stream's count of ones."""
+    units = table.units
+    bits = units.dtype.itemsize * 8
+    return units if units.shape[1] * bits < 1 << bits else table.words
+
+
+@dataclass(frozen=True)
+class _Term:
+    """scale * pop(expression) over streams in units; signs: of streams of signs, and not the table's own."""
+
+    expression: Expr
+    scale: int
+    signs: bool
+    parts: int
+    w: np.ndarray
+    ws: np.ndarray
+
+
+class TapSums:
+    """Window totals of products of streams, with constant weights.
+
+    index, signs: int and uint8 (or None) [groups, outputs, taps], the weights as entries of a table, and their signs. lanes: int
+    [positions, groups, taps], the lane of x at each tap, and `nothing`, one beyond the last, where that is padding. start: int64,
+    broadcast to [groups * outputs, positions], what the totals begin at. kind: what holds the totals, int16 .. int64.
     """
 
     def __init__(
         self, plan: Plan, table: BitTable, index: np.ndarray, signs: np.ndarray | None, lanes: np.ndarray, nothing: int,
-        start: np.ndarray,
+        start: np.ndarray, kind: np.dtype,
     ) -> None:  # fmt: skip
-        self.plan, self.unit = plan, table.units.dtype
-        units, positions = table.units.shape[1], len(lanes)
-        words = index.shape[1] * units
-        self.chunk = -(-words // -(-words // CHUNK))
-        self.words = up(words, self.chunk)
+        self.plan, self.kind, units = plan, kind, side_units(table)
+        self.unit, self.parts = units.dtype, units.shape[1]
         minus = np.zeros(index.shape, np.uint8) if signs is None else signs
-        self.w, self.ws = (self._padded(a) for a in (table.units[index], sign_table(table.length).units[minus]))
-        self.index = np.full((positions, self.words), nothing * units, dtype=np.int32)
-        self.index[:, :words] = (lanes[..., None] * units + np.arange(units)).reshape(positions, -1)
-        self.kind = np.int32 if words * self.unit.itemsize * 8 < 1 << 31 else np.int64
-        self.terms = [(plan.core, plan.scale)]
+        kept = self._kept(table, index)
+        self.lanes = np.ascontiguousarray(lanes.reshape(len(lanes), -1), dtype=np.uint32)
+        met = self._list(kept)
+        self.terms = self._terms(table.length, units[index[met]].reshape(-1), minus[met])
+        padding = self.parts * self.unit.itemsize * 8 - table.length
+        spare = padding * sum(term.scale * at_zero(term.expression) for term in self.terms if not term.signs)
+        known = self._known(table, index, minus, kept) - spare * kept.sum(axis=2)
+        beside = self._beside(table, index, minus, kept, lanes == nothing)
+        self.offset = np.ascontiguousarray((known[..., None] - beside).reshape(-1, len(lanes)) + start)
+
+    def _kept(self, table: BitTable, index: np.ndarray) -> np.ndarray:
+        """Which taps may add something, bool as index: without a bit of w, no product that is 0 there does."""
+        if not fold_bits(self.plan.product.bit, {"w": 0}).is_const(0):
+            return np.ones(index.shape, dtype=bool)
+        used: np.ndarray = np.asarray(table.packed.any(axis=1))
+        return np.asarray(used[index])
+
+    def _list(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Group, output and tap of all kept taps, piece by piece; sets `taps` and `starts`."""
+        groups, outputs, count = kept.shape
+        bits = self.unit.itemsize * 8
+        step = max(1, min(PIECE_ROWS, ((1 << bits) - 1) // bits) // self.parts)
+        firsts = range(0, count, step)
+        found = [np.nonzero(kept[..., first : first + step]) for first in firsts]
+        group, output = (np.concatenate([places[axis] for places in found]) for axis in (0, 1))
+        tap = np.concatenate([first + places[2] for first, places in zip(firsts, found, strict=True)])
+        numbers = [np.bincount(g * outputs + j, minlength=groups * outputs) for g, j, _ in found]
+        ends = np.cumsum(np.concatenate(numbers)).reshape(len(found), -1)
+        begins = np.concatenate([[0], ends[:-1, -1]])
+        self.starts = np.concatenate([begins[:, None], ends], axis=1).astype(np.int64)
+        self.taps = (group * count + tap).astype(np.uint16 if groups * count <= 1 << 16 else np.uint32)
+        return group, output, tap
+
+    def _terms(self, length: int, w: np.ndarray, minus: np.ndarray) -> list[_Term]:
+        plan = self.plan
+        ws = side_units(sign_table(length))[minus].reshape(-1) if self._reads_weight_signs() else w[:1]
+        terms = [_Term(plan.core, plan.scale, False, self.parts, w, ws)]
         if plan.form in ("data", "both"):
-            self.terms.append((plan.product.bit, 1))
+            terms.append(_Term(plan.product.bit, 1, False, self.parts, w, ws))
         elif plan.data_signs:
-            self.terms.append((plan.product.neg, -1))
-        padding = self.words * self.unit.itemsize * 8 - index.shape[1] * table.length
-        bits_of_padding = padding * sum(scale * at_zero(term) for term, scale in self.terms)
-        known = self._known(table, index, minus)[:, None] - self._beside(table, index, minus, lanes == nothing)
-        self.offset = known.reshape(-1) + start - bits_of_padding
+            single = np.ones(len(minus), dtype=np.uint8)
+            terms.append(_Term(plan.product.neg & Var("w"), -length, True, SIGN_LENGTH, single, minus))
+        return terms
 
-    def _padded(self, words: np.ndarray) -> np.ndarray:
-        """Units [outputs, taps, K] as [outputs, words]."""
-        made = np.zeros((len(words), self.words), dtype=self.unit)
-        flat = words.reshape(len(words), -1)
-        made[:, : flat.shape[1]] = flat
-        return made
+    def _reads_weight_signs(self) -> bool:
+        return "ws" in self.plan.core.variables() | self.plan.product.bit.variables()
 
-    def _known(self, table: BitTable, index: np.ndarray, minus: np.ndarray) -> np.ndarray:
-        """What no sample changes, population counts of weights alone: int64 [outputs]."""
+    def _known(self, table: BitTable, index: np.ndarray, minus: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """What no sample changes, population counts of weights alone: int64 [groups, outputs]."""
         plan = self.plan
         if plan.form == "weight":
-            return np.array([_ones(plan.product.bit, table, *w).sum() for w in zip(index, minus, strict=True)])
+            return np.asarray((_ones(plan.product.bit, table, index, minus) * kept).sum(axis=2))
         if plan.form == "static" and not plan.data_signs:
             negative = np.asarray(plan.product.neg.evaluate({"ws": minus.astype(np.int64)})) & 1
-            return -table.length * np.broadcast_to(negative, index.shape).sum(axis=1, dtype=np.int64)
-        return np.zeros(len(index), dtype=np.int64)
+            return -table.length * (negative * kept).sum(axis=2, dtype=np.int64)
+        return np.zeros(index.shape[:2], dtype=np.int64)
 
-    def _beside(self, table: BitTable, index: np.ndarray, minus: np.ndarray, beside: np.ndarray) -> np.ndarray:
-        """What taps on padding add although nothing is there, as zero bits would: int64 [outputs, positions]."""
+    def _beside(
+        self, table: BitTable, index: np.ndarray, minus: np.ndarray, kept: np.ndarray, beside: np.ndarray
+    ) -> np.ndarray:
+        """What taps on padding add although nothing is there, as zero bits would: int64 [groups, outputs, positions]."""
         bit, neg = (fold_bits(e, {"x": 0, "xs": 0}) for e in (self.plan.product.bit, self.plan.product.neg))
         if bit.is_const(0) or not beside.any():
-            return np.zeros((len(index), len(beside)), dtype=np.int64)
-        rows = [_ones(bit, table, *w) - 2 * _ones(bit & neg, table, *w) for w in zip(index, minus, strict=True)]
-        return np.asarray(np.array(rows) @ beside.T.astype(np.int64))
+            return np.zeros((*index.shape[:2], len(beside)), dtype=np.int64)
+        made = (_ones(bit, table, index, minus) - 2 * _ones(bit & neg, table, index, minus)) * kept
+        return np.einsum("gjt,pgt->gjp", made, beside.astype(np.int64))
 
-    def run(self, x: np.ndarray, xs: np.ndarray, out: np.ndarray, scratch: Scratch, key: object) -> None:
-        """Put totals into out int64 [samples, outputs * positions] of sides x and xs."""
-        from sccc.backends.simulator import layout_kernels
+    def run(self, x: np.ndarray, xs: np.ndarray, minus: np.ndarray, first: int, sums: np.ndarray) -> None:
+        """Put the totals of sides into columns first .. of sums [outputs * positions, samples].
 
-        shape = (len(self.w), len(self.index), x.shape[1])
-        words = np.prod(shape) * np.dtype(self.kind).itemsize // 8
-        sums = scratch.get(key, (int(words),)).view(self.kind).reshape(shape)
-        for number, (expression, scale) in enumerate(self.terms):
-            source = taps_source(expression, self.chunk, x.shape[1], self.unit.name)
-            load(source).taps(x, xs, self.w, self.ws, self.index, sums)
-            offset = np.zeros_like(self.offset) if number else self.offset
-            layout_kernels.place_sides(sums.reshape(-1, x.shape[1]), scale, offset, number > 0, out)
+        x, xs: streams, and their signs in as many units; minus: sides of uint8, the signs alone. Where the data have no signs, or
+        no term reads them, xs and minus may be any sides.
+        """
+        for number, term in enumerate(self.terms):
+            data = (minus, minus) if term.signs else (x, xs)
+            kernel = load(taps_source(term.expression, term.parts, x.shape[1], term.scale)).taps
+            kernel(*data, term.w, term.ws, self.taps, self.lanes, self.starts, self.offset, first, number == 0, sums)
 
 
 def _ones(expression: Expr, table: BitTable, index: np.ndarray, minus: np.ndarray) -> np.ndarray:
-    """Ones over the window of an expression over the weights of one output, int64 [taps]."""
-    bits = table.unpack(index).astype(np.int64)
-    made = np.asarray(expression.evaluate({"w": bits, "ws": minus.astype(np.int64)[:, None]})) & 1
-    return np.asarray(np.broadcast_to(made, bits.shape).sum(axis=1, dtype=np.int64))
+    """Ones over the window of an expression over weights, int64 as index."""
+    counts = np.empty((2, len(table.packed)), dtype=np.int64)
+    step = max(1, BITS_AT_ONCE // table.length)
+    for first in range(0, len(table.packed), step):
+        part = slice(first, min(first + step, len(table.packed)))
+        bits = table.unpack(np.arange(part.start, part.stop)).astype(np.int64)
+        for sign in (0, 1):
+            made = np.asarray(expression.evaluate({"w": bits, "ws": np.int64(sign)})) & 1
+            counts[sign, part] = np.broadcast_to(made, bits.shape).sum(axis=1)
+    return np.asarray(counts[minus, index])
 
 
 def side_size(samples: int, unit: np.dtype) -> int:
@@ -144,12 +203,16 @@ def side_size(samples: int, unit: np.dtype) -> int:
     return min(max(wanted, FEW_BYTES), MANY_BYTES) // unit.itemsize
 
 
-def sides(index: np.ndarray, table: BitTable, size: int, scratch: Scratch, key: object) -> np.ndarray:
-    """The streams of up to `size` samples side by side: of the table's entries index int [samples, lanes]."""
+def sides(index: np.ndarray, units: np.ndarray, size: int, scratch: Scratch, key: object) -> np.ndarray:
+    """Up to `size` samples side by side: of streams in units [entries, K], the entries index int [samples, lanes]."""
     from sccc.backends.simulator import layout_kernels
 
-    units, lanes = table.units, index.shape[1]
+    lanes = index.shape[1]
     shape = ((lanes + 1) * units.shape[1], size * units.dtype.itemsize // 8)
     made = scratch.get((key, units.dtype.itemsize), shape).view(units.dtype)
-    layout_kernels.gather_sides(index, units, made)
+    beside = as_sides(index)
+    if beside is None:
+        layout_kernels.gather_sides(index, units, made)
+    else:
+        layout_kernels.choose_sides(beside, units, made)
     return made

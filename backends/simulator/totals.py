@@ -1,4 +1,7 @@
-"""Sums of products over the whole window: one population count per 64 bits along time and lanes."""
+"""Window totals of few samples, or one with weights of its own: one population count per 64 bits along time and lanes.
+
+Many samples that share their weights go side by side (`taps`).
+"""
 
 from __future__ import annotations
 

@@ -131,15 +131,25 @@ def _free_running(w: Loops, op: Operation, cell: FreeRunning) -> None:
 
 
 def _matrix_product(w: Loops, op: Operation, cell: MatrixProduct) -> None:
-    """Dot products where both operands lie along the summed axis; else rows of the second, weighted, are added up."""
+    """Dot products where both operands lie along the summed axis; else rows of the second, weighted, are added up.
+
+    In the loops m counts the outputs of all groups, p the positions of one.
+    """
     assert op.result is not None
     sizes, (left, right, made) = axis_sizes(op), cell.indices
     word = "np.int32" if storage(op.result.type) != np.int64 else "np.int64"
     a, b = w.names[op.operands[0]], w.names[op.operands[1]]
     result = w.names[op.result]
 
+    groups, depth, ranges = op.attributes["groups"], FIRST_DEPTH, {k: f"{n}" for k, n in sizes.items()}
+    by_group = []
+    if groups > 1:
+        by_group, depth = [f"for g in range({groups}):"], FIRST_DEPTH + 1
+        ranges["m"] = f"g * {sizes['m']}, (g + 1) * {sizes['m']}"
+
     def place(axes: str) -> str:
-        return f"{axes[0]} * {sizes[axes[1]]} + {axes[1]}"
+        first = f"(g * {sizes['p']} + p)" if axes[0] == "p" and groups > 1 else axes[0]
+        return f"{first} * {sizes[axes[1]]} + {axes[1]}"
 
     if cell.summed == left[1] == right[1]:
         row, column, inner = made[0], made[1], cell.summed
@@ -147,21 +157,22 @@ def _matrix_product(w: Loops, op: Operation, cell: MatrixProduct) -> None:
         if cell.bias:
             assert isinstance(kind, Fixed)
             bias = f" + (np.int64({w.names[op.operands[2]]}[{made[0]}]) << {kind.bits})"
+        w.code.add(FIRST_DEPTH, *by_group)
         w.code.add(
-            FIRST_DEPTH,
-            f"for {row} in range({sizes[row]}):",
-            f"    for {column} in range({sizes[column]}):",
+            depth,
+            f"for {row} in range({ranges[row]}):",
+            f"    for {column} in range({ranges[column]}):",
             f"        total = {word}(0)",
-            f"        for {inner} in range({sizes[inner]}):",
+            f"        for {inner} in range({ranges[inner]}):",
             f"            total = {word}(total + {word}({a}[{place(left)}]) * {word}({b}[{place(right)}]))",
             f"        {result}[{place(made)}] = total{bias}",
         )
         return
+    w.code.add(FIRST_DEPTH, f"{result}[:] = 0", *by_group)
     w.code.add(
-        FIRST_DEPTH,
-        f"{result}[:] = 0",
-        f"for {made[0]} in range({sizes[made[0]]}):",
-        f"    for {cell.summed} in range({sizes[cell.summed]}):",
+        depth,
+        f"for {made[0]} in range({ranges[made[0]]}):",
+        f"    for {cell.summed} in range({ranges[cell.summed]}):",
         f"        factor = {word}({a}[{place(left)}])",
         "        if factor != 0:",
         f"            for {made[1]} in range({sizes[made[1]]}):",
@@ -181,14 +192,15 @@ def _reduce(w: Loops, op: Operation, cell: Reduce) -> None:
 
 
 def _gather(w: Loops, op: Operation, cell: Gather) -> None:
-    """Padding reads the lane behind the last one, which is 0."""
+    """Padding with 0 reads the lane behind the last one, which is 0."""
     assert op.result is not None
-    x, index = op.operands[0], cell.index(op).reshape(-1)
+    x, index, padding = op.operands[0], cell.index(op).reshape(-1), op.attributes.get("padding", 0)
     if np.array_equal(index, np.arange(x.type.lanes)):
         w.loop(op.result, w.at(x))
         return
     indices = w.array(op, "lanes", np.where(index < 0, x.type.lanes, index).astype(np.int32))
-    w.loop(op.result, w.at(x, f"{indices}[i]"))
+    lane = w.at(x, f"{indices}[i]")
+    w.loop(op.result, f"{lane} if {indices}[i] < {x.type.lanes} else {padding}" if padding else lane)
 
 
 def _scatter(w: Loops, op: Operation, cell: Scatter) -> None:

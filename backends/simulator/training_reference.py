@@ -151,12 +151,9 @@ def _free_running(self: Reference, op: Operation, cell: FreeRunning, operands: l
 
 
 def _matrix_product(self: Reference, op: Operation, cell: MatrixProduct, operands: list[np.ndarray]) -> np.ndarray:
-    assert op.result is not None
-    shapes = [*(operand.shape for operand in operands[:2]), op.result.type.shape]
-    axes = [k if len(k) == len(shape) else k.replace("p", "") for k, shape in zip(cell.indices, shapes, strict=True)]
-    made = np.einsum(f"{axes[0]},{axes[1]}->{axes[2]}", *operands[:2])
+    made = cell.product(op, *operands[:2])
     if not cell.bias:
-        return np.asarray(made)
+        return made
     kind = op.operands[0].type
     assert isinstance(kind, Fixed)
     bias = operands[2] << kind.bits
@@ -173,7 +170,7 @@ def _reduce(self: Reference, op: Operation, cell: Reduce, operands: list[np.ndar
 
 def _gather(self: Reference, op: Operation, cell: Gather, operands: list[np.ndarray]) -> np.ndarray:
     index = cell.index(op)
-    return np.where(index < 0, 0, operands[0].reshape(-1)[index])
+    return np.where(index < 0, op.attributes.get("padding", 0), operands[0].reshape(-1)[index])
 
 
 def _scatter(self: Reference, op: Operation, cell: Scatter, operands: list[np.ndarray]) -> np.ndarray:

@@ -247,6 +247,7 @@ class Emitter:
         module = module_name(op.name)
         self.used.setdefault(module, matrix_module(op.name))
         sizes: dict[str, object] = {axis.upper(): size for axis, size in axis_sizes(op).items()}
+        sizes["G"] = op.attributes["groups"]
         sizes["R_W"] = lane_width(op.result.type)
         x = op.operands[0].type
         assert isinstance(x, Fixed)
@@ -270,7 +271,11 @@ class Emitter:
         if np.array_equal(index, np.arange(x.type.lanes)):
             self.lines.append(f"  assign {name} = {self.signals[x]};")
             return
-        self.gather(self.signals[x], name, index, x.type.lanes, lane_width(x.type))
+        lanes, width, wires = x.type.lanes, lane_width(x.type), self.signals[x]
+        if padding := op.attributes.get("padding", 0):  # one lane more
+            wires = f"{{{packed(np.array([padding]), width)}, {wires}}}"
+            index, lanes = np.where(index < 0, lanes, index), lanes + 1
+        self.gather(wires, name, index, lanes, width)
 
     def gather(self, x: str, result: str, index: np.ndarray, lanes: int, width: int) -> None:
         """Wires from lanes of x, of which there are `lanes`, each `width` bits wide, to a result; 0 where the index is negative."""

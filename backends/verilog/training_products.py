@@ -11,13 +11,16 @@ from sccc.training_cells import MatrixProduct
 
 
 def matrix_module(op_name: str) -> str:
-    """A MatrixProduct of M outputs, N inputs and P positions; SHIFT aligns the bias, where there is one, with the products."""
+    """A MatrixProduct of M outputs, N inputs and P positions in each of G groups; SHIFT aligns the bias, where there is one.
+
+    In the loops m counts the outputs of all groups, p the positions of one.
+    """
     definition = REGISTRY[op_name]
     cell = definition.cell
     assert isinstance(cell, MatrixProduct)
     names = definition.operands
     axes = dict(zip(names, cell.indices, strict=False))
-    parameters = ["M = 1", "N = 1", "P = 1", *(f"{name.upper()}_W = 8" for name in names), "R_W = 16"]
+    parameters = ["G = 1", "M = 1", "N = 1", "P = 1", *(f"{name.upper()}_W = 8" for name in names), "R_W = 16"]
     ports = [f"input  wire [{_size(axes.get(n, 'm'))}*{n.upper()}_W-1:0] {n}" for n in names]
     (first, second), outer, row = names[:2], cell.indices[2][0], cell.indices[2][1]
     bias = names[2] if cell.bias else ""
@@ -34,11 +37,12 @@ def matrix_module(op_name: str) -> str:
     return "\n".join(
         [
             *head(definition, module_name(op_name), parameters, [*ports, f"output reg  [{_size(cell.indices[2])}*R_W-1:0] result"]),
-            "  integer m, n, p;",
+            "  integer g, m, n, p;",
             f"  reg [{_size(cell.indices[2])}*R_W-1:0] all;",
             "  reg signed [R_W-1:0] total;",
             "  reg signed [R_W-1:0] factor;",
             "  always @* begin",
+            "    for (g = 0; g < G; g = g + 1)",
             f"    for ({_for(outer)}) begin",
             f"      for ({_for(row)}) begin",
             *start,
@@ -58,16 +62,20 @@ def matrix_module(op_name: str) -> str:
 
 
 def _size(axes: str) -> str:
-    return "*".join(axes.upper())
+    return "*".join("G" + axes.upper())
 
 
 def _place(axes: str) -> str:
     """A lane's number, row by row."""
-    return axes if len(axes) == 1 else f"{axes[0]}*{axes[1].upper()} + {axes[1]}"
+    if len(axes) == 1:
+        return axes
+    first = "(g*P + p)" if axes[0] == "p" else axes[0]
+    return f"{first}*{axes[1].upper()} + {axes[1]}"
 
 
 def _for(axis: str) -> str:
-    return f"{axis} = 0; {axis} < {axis.upper()}; {axis} = {axis} + 1"
+    start, end = ("g*M", "(g + 1)*M") if axis == "m" else ("0", axis.upper())
+    return f"{axis} = {start}; {axis} < {end}; {axis} = {axis} + 1"
 
 
 GATHER = """\

@@ -96,10 +96,8 @@ def _column(scalar: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _product_value(op: Operation, a: np.ndarray, b: np.ndarray, bias: Any = None) -> np.ndarray:
     """The product of arrays whose first axis is the batch; of length 1 for weights."""
     cell = REGISTRY[op.name].cell
-    assert isinstance(cell, MatrixProduct) and op.result is not None
-    shapes = [operand.type.shape for operand in op.operands[:2]] + [op.result.type.shape]
-    letters = [k if len(k) == len(shape) else k.replace("p", "") for k, shape in zip(cell.indices, shapes, strict=True)]
-    made = np.einsum(f"...{letters[0]},...{letters[1]}->...{letters[2]}", a, b)
+    assert isinstance(cell, MatrixProduct)
+    made = cell.product(op, a, b)
     return made if bias is None else made + bias.reshape(bias.shape + (1,) * (made.ndim - bias.ndim))
 
 
@@ -112,6 +110,8 @@ def _quantize_value(op: Operation, x: np.ndarray, random: np.ndarray) -> np.ndar
 
 
 BITS_ATTR = Attr("int", "fractional bits")
+
+GROUPS_ATTR = {"groups": Attr("int", "parts of each first axis, multiplied each for itself (a grouped convolution)", 1)}
 
 REGISTRY.add(
     Op(
@@ -184,6 +184,7 @@ REGISTRY.add(
         ("x", "w", "b"),
         _product_value,
         infer_dense,
+        GROUPS_ATTR,
         cell=MatrixProduct(("pn", "mn", "mp"), bias=True),
     ),
     Op(
@@ -192,6 +193,7 @@ REGISTRY.add(
         ("delta", "w"),
         _product_value,
         infer_backward,
+        GROUPS_ATTR,
         cell=MatrixProduct(("mp", "mn", "pn")),
     ),
     Op(
@@ -200,6 +202,7 @@ REGISTRY.add(
         ("delta", "x"),
         _product_value,
         infer_gradient,
+        GROUPS_ATTR,
         cell=MatrixProduct(("mp", "pn", "mn")),
     ),
     Op(

@@ -17,19 +17,19 @@ from sccc.ops.geometry import NOTHING, WINDOW_ATTRIBUTES
 from sccc.ops.registry import REGISTRY, Attr, Op, expect, refuse
 from sccc.ops.training_types import fixed
 from sccc.training_cells import Scatter
-from sccc.types import Fixed, Type
+from sccc.types import Fixed, Type, signed_width
 from sccc.windows import Window
 
 PATCH_ATTRIBUTES = {
     "image": Attr("ints", "channels, rows and columns of the image"),
     "kernel": Attr("ints", "rows and columns of the window"),
     **WINDOW_ATTRIBUTES,
-    "per_channel": Attr("bool", "patches of one channel each, as pooling wants them, instead of all channels", False),
+    "groups": Attr("int", "parts of the channels, with patches of their own: as many as channels for pooling", 1),
 }
 
 
 def patch_lanes(op: Operation) -> np.ndarray:
-    """The image's lane at each tap of each patch, NOTHING in the padding: int32 [patches, taps]. Raises SccError."""
+    """The image's lane at each tap of each patch, NOTHING in the padding: int32 [groups x positions, taps]. Raises SccError."""
     shape = tuple(int(size) for size in op.attributes["image"])
     if len(shape) != 3 or min(shape) < 1:
         raise refuse(op, f"image {list(shape)} must be channels, rows and columns, all positive")
@@ -38,24 +38,31 @@ def patch_lanes(op: Operation) -> np.ndarray:
         views = np.stack([*window.views(np.arange(math.prod(shape), dtype=np.int32).reshape(shape), NOTHING)])
     except ValueError as error:
         raise refuse(op, str(error)) from None
-    taps, channels = views.shape[:2]
-    lanes = views.reshape(taps, channels, -1)
-    if op.attributes["per_channel"]:
-        return np.ascontiguousarray(lanes.transpose(1, 2, 0).reshape(-1, taps))
-    return np.ascontiguousarray(lanes.transpose(2, 1, 0).reshape(-1, channels * taps))
+    groups, (taps, channels) = op.attributes["groups"], views.shape[:2]
+    if groups < 1 or channels % groups:
+        raise refuse(op, f"{channels} channels cannot be parted in {groups} groups")
+    lanes = views.reshape(taps, groups, channels // groups, -1)
+    return np.ascontiguousarray(lanes.transpose(1, 3, 2, 0).reshape(-1, channels // groups * taps))
 
 
 def _infer_patches(op: Operation) -> Type:
     x, lanes = expect(op, 0, Fixed), patch_lanes(op)
     if x.lanes != math.prod(op.attributes["image"]):
         raise refuse(op, f"{x} does not hold an image {list(op.attributes['image'])}")
-    padded = lanes.min() == NOTHING
-    return fixed(op, lanes.shape, min(x.lo, 0) if padded else x.lo, max(x.hi, 0) if padded else x.hi, x.bits)
+    if lanes.min() != NOTHING:
+        return fixed(op, lanes.shape, x.lo, x.hi, x.bits)
+    padding = op.attributes["padding"]
+    lo, hi = min(x.lo, padding), max(x.hi, padding)
+    if padding and signed_width(lo, hi) != signed_width(x.lo, x.hi):
+        raise refuse(op, f"padding = {padding} needs more bits than {x} has")
+    return fixed(op, lanes.shape, lo, hi, x.bits)
 
 
 def _patches_value(op: Operation, x: np.ndarray) -> np.ndarray:
     lanes = patch_lanes(op)
-    return np.where(lanes == NOTHING, 0.0, x.reshape(len(x), -1)[:, lanes])
+    kind = op.operands[0].type
+    assert isinstance(kind, Fixed)
+    return np.where(lanes == NOTHING, op.attributes["padding"] / 2.0**kind.bits, x.reshape(len(x), -1)[:, lanes])
 
 
 def _infer_overlap_add(op: Operation) -> Type:
@@ -112,11 +119,11 @@ TAPS_ATTR = Attr("int", "lanes of the new last axis")
 REGISTRY.add(
     Op(
         "train.patches",
-        "The lanes of an image under a window at each of its positions (im2col); 0 in the padding.",
+        "The lanes of an image under a window at each of its positions (im2col), and a constant in the padding.",
         ("x",),
         _patches_value,
         _infer_patches,
-        PATCH_ATTRIBUTES,
+        {**PATCH_ATTRIBUTES, "padding": Attr("int", "what stands in the padding, in units of x", 0)},
         cell=Gather(patch_lanes),
     ),
     Op(

@@ -54,12 +54,15 @@ def _joint_shape(op: Operation, a: Type, b: Type) -> tuple[int, ...]:
 
 
 def axis_sizes(op: Operation) -> dict[str, int]:
-    """The sizes of the axes m, n and p of a MatrixProduct's first two operands; p is 1 where they have none. Raises SccError."""
-    cell = REGISTRY[op.name].cell
+    """The sizes of the axes m, n and p in each group of a MatrixProduct; p is 1 where operands have none. Raises SccError."""
+    cell, groups = REGISTRY[op.name].cell, op.attributes["groups"]
     assert isinstance(cell, MatrixProduct)
     sizes: dict[str, int] = {}
     for number, letters in enumerate(cell.indices[:2]):
-        shape = expect(op, number, Fixed).shape
+        kind: Fixed = expect(op, number, Fixed)
+        if groups < 1 or (groups > 1 and (len(kind.shape) < 2 or kind.shape[0] % groups)):
+            raise refuse(op, f"{kind} has no {groups} groups along its first axis")
+        shape = tuple(size // groups if axis == 0 else size for axis, size in enumerate(kind.shape))
         letters = letters if len(shape) == len(letters) else letters.replace("p", "")
         if len(shape) != len(letters) or any(sizes.setdefault(k, n) != n for k, n in zip(letters, shape, strict=True)):
             a, b = (operand.type for operand in op.operands[:2])
@@ -78,7 +81,8 @@ def _product_type(op: Operation, least: int = 0, most: int = 0) -> Type:
         "p" in letters and len(letters) == len(o.type.shape)
         for letters, o in zip(cell.indices, op.operands, strict=False)
     )
-    shape = tuple(sizes[k] for k in cell.indices[2] if k != "p" or positions)
+    first, *others = (sizes[k] for k in cell.indices[2] if k != "p" or positions)
+    shape = (op.attributes["groups"] * first, *others)
     return fixed(op, shape, terms * lo + least, terms * hi + most, a.bits + b.bits)
 
 

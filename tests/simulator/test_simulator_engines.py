@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sccc.backends.simulator import fused, simulate, steps
 from sccc.cells import Product
 from sccc.expr import Var
+from sccc.ops import REGISTRY
 from sccc.ops.arithmetic import PRODUCTS
 from sccc.types import Encoding
 
@@ -117,6 +118,7 @@ def test_numbers_beyond_32_bits(build, make_net, machine):
     (op,) = module.ops_named(f"sc.{machine}")
     if machine == "accumulate":
         op.attributes["initial"] = np.array([1 << 40, -(1 << 35), 7])
+        op.result.type = REGISTRY[op.name].infer(op)
     else:
         op.attributes.update(threshold=np.array([1 << 40, 2, 3]), depth=np.array([1, 1 << 35, 3]))
     assert_engines_agree(module, net.data(3))

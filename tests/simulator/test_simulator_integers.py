@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sccc.backends.simulator import integers, reference, simulate
-from sccc.backends.simulator.integers import Encoder, lanewise
+from sccc.backends.simulator.integers import WIDE, Encoder, lanewise
 from sccc.backends.simulator.layouts import Scratch
 from sccc.expr import Var, clamp
 from sccc.ir import Module
@@ -41,7 +41,7 @@ def test_real_inputs_become_the_levels_that_the_op_states(encoding, place, kind)
         x[9, 0] = (np.inf, -np.inf, 0.0, -0.0)
     x = x.astype(kind)
     levels, holds_nan = Encoder(op).run(x, Scratch())
-    assert levels.dtype == np.int64 and not holds_nan
+    assert levels.dtype == np.int16 and not holds_nan
     assert np.array_equal(levels, input_levels(op, x))
 
 
@@ -56,8 +56,9 @@ def test_nan_is_told():
 def test_expressions_lane_by_lane(expression, p):
     rng = np.random.default_rng(2)
     a, b = rng.integers(-50, 50, (7, 2, 3)), rng.integers(-50, 50, (1, 2, 3))
-    made = lanewise(expression, ("a", "b"), {"p": p, "unused": 1}, (2, 3))([a, b], Scratch())
-    assert np.array_equal(made, expression.evaluate({"a": a, "b": b, "p": p}))
+    for ranges in ({"a": (-50, 50), "b": (-50, 50)}, {"a": (-(1 << 20), 50), "b": (-50, 50)}, {"a": WIDE, "b": WIDE}):
+        made = lanewise(expression, ranges, {"p": p, "unused": 1}, (2, 3))([a, b], Scratch())
+        assert np.array_equal(made, expression.evaluate({"a": a, "b": b, "p": p}))
 
 
 @pytest.mark.parametrize("padded", (False, True))
@@ -67,7 +68,7 @@ def test_windows_are_folded_as_numpy_folds_them(expression, padded):
     x, taps = rng.integers(-9, 9, (5, 12)), rng.integers(0, 12, (4, 2, 3))
     if padded:
         taps[:2, 0, :2] = taps[3, 1, 2] = -1
-    made = integers.fold(expression, taps, x, Scratch(), "key")
+    made = integers.fold(expression, taps, x, np.dtype(np.int16), Scratch(), "key")
     assert np.array_equal(made, reference.fold(expression, taps, x))
 
 
@@ -75,7 +76,7 @@ def test_rescaling_near_the_ends_of_64_bits():
     cell = REGISTRY["sc.rescale"].cell.result
     parameters = {"mult": (1 << 20) - 1, "shift": 40, "lo": -(1 << 40), "hi": 1 << 40}
     total = np.array([[(1 << 41) - 1, -(1 << 41), 0, -1, 1 << 20, 524289]])
-    made = lanewise(cell, ("total",), parameters, (6,))([total], Scratch())
+    made = lanewise(cell, {"total": WIDE}, parameters, (6,))([total], Scratch())
     exact = [min(max(((int(t) * parameters["mult"] * 2 >> 40) + 1) >> 1, -(1 << 40)), 1 << 40) for t in total[0]]
     assert made.tolist() == [exact]
 

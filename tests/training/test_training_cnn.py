@@ -150,7 +150,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained_is_refused_with_its_place() -> None:
-    padded = small_cnn()
-    padded.ops_named("nn.max_pool")[0].attributes["pads"] = [1, 1, 1, 1]
-    with pytest.raises(SccError, match="pooling with padding"):
-        read_chain(padded)
+    odd = small_cnn()
+    odd.ops_named("nn.conv_layer")[1].attributes["function"] = "hard_swish"
+    with pytest.raises(SccError, match="hard_swish has no backward form"):
+        read_chain(odd)
