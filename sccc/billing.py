@@ -28,7 +28,7 @@ from sccc.files import write_files
 from sccc.folded_cost import folded_bill
 from sccc.ir import Module
 from sccc.ops import REGISTRY
-from sccc.rival import Design, design_row, verdict_sentence, verdicts
+from sccc.rival import Design, Rival, design_row, verdict_sentence, verdicts
 from sccc.schedule import schedule
 from sccc.types import Encoding, Level
 
@@ -158,24 +158,44 @@ def run_report(args: argparse.Namespace) -> int:
         inputs.calibration = load_calibration(args.data, inputs.source)
     files = {}
     if args.against:
-        result, parts = _comparison(args, inputs, liberty, lengths, widths)
+        result, parts, rival = _comparison(args, inputs, liberty, lengths, widths)
+        if args.html:
+            module = commands._compile(args, inputs)
+            files[Path(args.html)] = _page(module, inputs, estimated(module), sweep, rival)
     else:
         module = commands._compile(args, inputs)
         commands._require_hardware(module)
         result, parts = _single(args, module, inputs, liberty)
         if args.html:
+            sweep = sweep or _swept(args, inputs, lengths)
             files[Path(args.html)] = _page(module, inputs, result, sweep)
-            parts.append(f"wrote {args.html}")
+    if args.html:
+        parts.append(f"wrote {args.html}")
     write_files(files | commands._json_file(args, result))
     commands._print(args, result, *parts)
     return EXIT_OK
 
 
-def _page(module: Module, inputs: Any, result: dict[str, Any], sweep: dict[str, Any] | None) -> str:
+def _page(
+    module: Module, inputs: Any, result: dict[str, Any], sweep: dict[str, Any] | None, rival: Rival | None = None
+) -> str:
     from sccc.html_report import Contents, html_page
 
     synthesis = synthesized_rows(result["synthesis"], result) if "synthesis" in result else None
-    return html_page(Contents(module, inputs.config, result, bill_columns(result), inputs.data, sweep, synthesis))
+    return html_page(
+        Contents(module, inputs.config, result, bill_columns(result), inputs.data, sweep, synthesis, rival)
+    )
+
+
+def _swept(args: argparse.Namespace, inputs: Any, lengths: list[int]) -> dict[str, Any] | None:
+    """The sweep that --lengths asks for, of the options that the page is about."""
+    if not lengths:
+        return None
+    from sccc.sweep import Sweep
+    from sccc.sweep_cli import measured
+
+    options = inputs.config.options
+    return measured(args.model, inputs, Sweep(lengths, (0.0,), (options.encoding,), (options.style,), inputs.config))
 
 
 def _sweep(args: argparse.Namespace, problems: Collector) -> dict[str, Any] | None:
@@ -201,15 +221,28 @@ def _check(args: argparse.Namespace, problems: Collector) -> None:
         problems.add("is only for synthesis", Location(option="--liberty"), "give --synth too")
     if args.glitches and not args.synth:
         problems.add("is only for synthesis", Location(option="--glitches"), "give --synth too")
-    for name in ("lengths", "widths"):
-        if getattr(args, name) and not args.against:
-            problems.add("is only for a comparison", Location(option=f"--{name}"), "give --against fixed too")
-    if args.html and args.against:
-        problems.add("is a page on one design", Location(option="--html"), "leave out --against")
+    if args.lengths and not args.against and not args.html:
+        advice = "give --against fixed too, or --html for a sweep on the page"
+        problems.add("is only for a comparison or a page", Location(option="--lengths"), advice)
+    if args.lengths and args.html and not args.against:
+        _check_sweep(args, problems)
+    if args.widths and not args.against:
+        problems.add("is only for a comparison", Location(option="--widths"), "give --against fixed too")
     if args.sweep and not args.html:
         problems.add("is shown on a page only", Location(option="--sweep"), "give --html too")
     if args.against and args.style == "fixed":
         problems.add("the rival is fixed already", Location(option="--style"), "leave it out")
+
+
+def _check_sweep(args: argparse.Namespace, problems: Collector) -> None:
+    """Of a page that runs a sweep itself."""
+    place = Location(option="--lengths")
+    if args.sweep:
+        problems.add("a sweep is given already", place, "leave out --sweep, or --lengths")
+    if args.passes or args.model.endswith(".sc"):
+        problems.add("a sweep compiles the model anew for each length", place, "give an .onnx file, and no --passes")
+    if not args.data:
+        problems.add("a sweep measures accuracy", place, "give samples with --data")
 
 
 def _liberty(args: argparse.Namespace, problems: Collector) -> Path | None:
@@ -239,7 +272,7 @@ def _numbers(text: str, option: str, least: int, problems: Collector) -> list[in
 def _data(args: argparse.Namespace, model: Module) -> Data | None:
     if not args.data:
         return None
-    return load_data(args.data, model, split=args.split, limit=args.limit, need_y=bool(args.against))
+    return load_data(args.data, model, split=args.split, limit=args.limit, need_y=bool(args.against or args.lengths))
 
 
 def _single(
@@ -309,7 +342,7 @@ def _stages(label: str) -> Iterator[Callable[[str], Callable[[int, int], None] |
 
 def _comparison(
     args: argparse.Namespace, inputs: Any, liberty: Path | None, lengths: list[int], widths: list[int]
-) -> tuple[dict[str, Any], list[Any]]:
+) -> tuple[dict[str, Any], list[Any], Rival]:
     options = inputs.config.options
     designs: dict[str, list[Design]] = {"streams": [], "fixed": []}
     for length in lengths or [options.length]:
@@ -335,7 +368,9 @@ def _comparison(
     rows = [design_row(d) for d in (*designs["streams"], *designs["fixed"])]
     headings = ["design", "accuracy", "gates", "flip-flops", "area um²", "cycles", "period ns", "time ns"]
     headings += ["energy pJ", "inferences/s/mm²"]
-    return result, [report.table(title, headings, rows), *(verdict_sentence(v) for v in verdict)]
+    sentences = [verdict_sentence(v) for v in verdict]
+    rival = Rival(headings, rows, sentences, (designs["streams"][0], designs["fixed"][0]))
+    return result, [report.table(title, headings, rows), *sentences], rival
 
 
 def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path | None, name: str) -> Design:
@@ -351,10 +386,11 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         output = Simulator(module, seed=config.options.seed).run(inputs.data.x).output
         right = predictions(output) == inputs.data.y
         accuracy = float(right.mean())
+    guess = estimated(module)
     if liberty is None:
-        guess = estimated(module)
         gates, flipflops, interval = guess["gates"], guess["flipflops"], guess["interval"]
-        return Design(name, accuracy, gates, flipflops, interval, guess["area_um2"], guess["energy_pj"], right=right)
+        area, energy = guess["area_um2"], guess["energy_pj"]
+        return Design(name, accuracy, gates, flipflops, interval, area, energy, right=right, bill=guess)
     found = _synthesize(args, module, inputs, liberty, name)
     return Design(
         name,
@@ -367,4 +403,5 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         found.period,
         found.latency * found.period,
         right,
+        guess,
     )

@@ -190,7 +190,10 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--against", choices=("fixed",), default=None, help="compare with conventional fixed point")
     parser.add_argument(
-        "--lengths", default="", metavar="8,16,32", help="stream lengths to compare (default: --length)"
+        "--lengths",
+        default="",
+        metavar="8,16,32",
+        help="stream lengths to compare; with --html alone, to sweep (default: --length)",
     )
     parser.add_argument("--widths", default="", metavar="8,6,4", help="bits of the fixed-point rivals (default 8)")
     parser.add_argument("--html", metavar="FILE", help="write one page with everything; see docs/report.md")

@@ -15,8 +15,10 @@ from sccc.backends.verilog import Netlist, emit_netlist
 from sccc.backends.verilog.icarus import require_icarus, run_icarus
 from sccc.backends.verilog.injection import Injection, fault_text, mask_words
 from sccc.backends.verilog.testbench import Testbench, emit_testbench
+from sccc.cells import Race
 from sccc.diagnostics import SccError
 from sccc.ir import Module
+from sccc.ops import REGISTRY
 from sccc.ops.source import input_levels
 from sccc.rtl_check import CheckResult, read_result
 
@@ -54,19 +56,21 @@ def fault_testbench(
     text = fault_text(used, stem, len(x))
     bench = emit_testbench(netlist, stem, levels.reshape(len(x), -1), result.trace, result.cycles, text)
     masks = {
-        f"{stem}_flips_{k}.hex": mask_words(_masks(source, each, number[each.op], len(x)))
+        f"{stem}_flips_{k}.hex": mask_words(_masks(source, each, number[each.op], len(x), result.cycles))
         for k, each in enumerate(used)
     }
     return netlist, Testbench({**bench.files, **masks}, bench.main, bench.cycles)
 
 
-def _masks(source: FlipSource, each: Injection, number: int, samples: int) -> np.ndarray:
-    """Which bits flip: uint8 [samples, cycles, width]."""
+def _masks(source: FlipSource, each: Injection, number: int, samples: int, taken: np.ndarray | None) -> np.ndarray:
+    """Which bits flip: uint8 [samples, cycles, width]. taken: cycles [samples] of windows that a sum of sc.race may end."""
     masks = np.zeros((samples, each.cycles, each.width), dtype=np.uint8)
     for sample in range(samples):
         drawn = source.draw(sample, number, PLACES[each.what], each.width, each.cycles)
         for lane, cycle in flip_positions(drawn, each.cycles):
             masks[sample, cycle, lane] ^= 1
+        if taken is not None and isinstance(REGISTRY[each.op.name].cell, Race):
+            masks[sample, taken[sample] :] = 0
     return masks
 
 

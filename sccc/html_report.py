@@ -21,6 +21,7 @@ from sccc.html_parts import number, page, paragraph, table
 from sccc.html_plots import error_figure
 from sccc.html_sweep import sweep_section
 from sccc.ir import Module
+from sccc.rival import Rival
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Contents:
 
     bill: of `sccc.billing.estimated`; columns: its per-layer keys with their headings; data: samples (their classes may be
     missing), or None; sweep: of `sccc.html_sweep.load_sweep`, or None; synthesis: headings, rows and totals of the synthesised
-    bill, or None.
+    bill, or None; rival: the comparison with fixed point, or None.
     """
 
     module: Module
@@ -39,6 +40,7 @@ class Contents:
     data: Data | None = None
     sweep: Mapping[str, Any] | None = None
     synthesis: tuple[list[str], list[list[Any]], list[Any]] | None = None
+    rival: Rival | None = None
 
 
 def html_page(contents: Contents) -> str:
@@ -51,6 +53,7 @@ def html_page(contents: Contents) -> str:
         ("network", "Network", _network(module)),
         ("errors", "Error, layer by layer", _errors(module, values)),
         ("cost", "Cost per layer", _cost(contents)),
+        ("rival", "Against fixed point", _rival(contents.rival) if contents.rival is not None else ""),
         ("netlist", "Hierarchy of the netlist", _netlist(module)),
         ("sweep", "Sweep", sweep_section(contents.sweep) if contents.sweep is not None else ""),
         ("options", "Options", _options(contents.config)),
@@ -75,6 +78,9 @@ def _summary(contents: Contents, measured: Mapping[str, Any] | None) -> str:
     samples = f"Accuracy on {number(measured['samples'])} samples. " if measured is not None else ""
     return f'<div class="tiles">{boxes}</div>' + paragraph(f"{samples}Made by sccc {__version__}.", "note")
 
+
+_SIDE = {"gates": "gates", "flipflops": "flip-flops", "area_um2": "area um²", "energy_pj": "energy pJ"}
+"""What is told of each layer of two designs that stand side by side."""
 
 INDENT = "\u2003\u2003"
 """Two em spaces for each level of the hierarchy."""
@@ -140,6 +146,27 @@ def _cost(contents: Contents) -> str:
     if contents.synthesis is not None:
         parts += ["<h3>Synthesised: Yosys, OpenSTA</h3>", table(*contents.synthesis)]
     return "\n".join(parts)
+
+
+def _rival(rival: Rival) -> str:
+    """The designs that were compared, and the estimates of the first of each kind side by side."""
+    names = [design.name for design in rival.pair]
+    bills = [{layer["name"]: layer for layer in design.bill["layers"]} for design in rival.pair]
+    rows = [[name, *_both([bill.get(name, {}) for bill in bills])] for name in dict.fromkeys([*bills[0], *bills[1]])]
+    headings = ["layer", *(f"{heading}, {kind}" for heading in _SIDE.values() for kind in ("streams", "fixed"))]
+    side = table(headings, rows, ["total", *_both([design.bill for design in rival.pair])])
+    return "\n".join(
+        [
+            table(rival.headings, rival.rows),
+            *map(paragraph, rival.verdicts),
+            f"<h3>Estimated, layer by layer: {markup(names[0])}; {markup(names[1])}</h3>",
+            side,
+        ]
+    )
+
+
+def _both(bills: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [bill.get(key) for key in _SIDE for bill in bills]
 
 
 def _netlist(module: Module) -> str:

@@ -16,7 +16,7 @@ one of the two is right, the difference is within two standard deviations of non
 @dataclass
 class Design:
     """One line of the comparison. `period` in ns and what follows from it are None without synthesis, `accuracy` without data;
-    `right`: which samples it classifies rightly."""
+    `right`: which samples it classifies rightly; `bill`: the estimate (`sccc.billing.estimated`)."""
 
     name: str
     accuracy: float | None
@@ -28,6 +28,7 @@ class Design:
     period: float | None = None
     latency: float | None = None
     right: np.ndarray | None = field(default=None, repr=False)
+    bill: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def time(self) -> float | None:
@@ -41,10 +42,20 @@ class Design:
 
     def plain(self) -> dict[str, Any]:
         return {
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "right"},
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("right", "bill")},
             "time_ns": self.time,
             "inferences_per_second_per_mm2": self.throughput_per_area,
         }
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A comparison for a page: the designs as a table, what is said of them, and the two whose bills stand side by side."""
+
+    headings: list[str]
+    rows: list[list[Any]]
+    verdicts: list[str]
+    pair: tuple[Design, Design]
 
 
 def design_row(d: Design) -> list[Any]:

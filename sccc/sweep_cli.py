@@ -49,22 +49,26 @@ def run_sweep(args: argparse.Namespace) -> int:
             "the model is hardware already", Location(file=args.model), "sweep the .onnx file that it came from"
         )
     commands._calibrated(args, inputs)
-    sweep = _sweep(lists, inputs.config, flips)
-    with commands._progress("sweeping") as progress:
-        results = sweeping.run_sweep(
-            inputs.source, inputs.samples, sweep, calibration=inputs.calibration, jobs=args.jobs, cluster=args.cluster,
-            cache=Path(args.cache) if args.cache else None, progress=progress,
-        )  # fmt: skip
-    reference = _float_accuracy(inputs.source, inputs)
-    found = {"model": args.model, "samples": len(inputs.samples.x), "float": reference, "points": results}
+    sweep, cache = _sweep(lists, inputs.config, flips), Path(args.cache) if args.cache else None
+    found = measured(args.model, inputs, sweep, jobs=args.jobs, cluster=args.cluster, cache=cache)
     files: dict[Path, Any] = dict(commands._json_file(args, found))
     if args.plots:
         from sccc.sweep_plots import plot_files
 
-        files |= plot_files(results, Path(args.model).stem, Path(args.plots), reference)
+        files |= plot_files(found["points"], Path(args.model).stem, Path(args.plots), found["float"])
     write_files(files)
     commands._print(args, found, *_tables(found), *([f"wrote {', '.join(map(str, plots))}"] if plots else []))
     return EXIT_OK
+
+
+def measured(model: str, inputs: Any, sweep: sweeping.Sweep, **where: Any) -> dict[str, Any]:
+    """What a sweep of a model as read from the command line finds, as `--json` writes it. where: as in `sweep.run_sweep`."""
+    with commands._progress("sweeping") as progress:
+        points = sweeping.run_sweep(
+            inputs.source, inputs.samples, sweep, calibration=inputs.calibration, progress=progress, **where
+        )
+    reference = _float_accuracy(inputs.source, inputs)
+    return {"model": model, "samples": len(inputs.samples.x), "float": reference, "points": points}
 
 
 def _sweep(lists: dict[str, list[Any]], base: Config, flips: list[str]) -> sweeping.Sweep:

@@ -106,24 +106,27 @@ def _without_start(module: Module) -> str:
 def prefix_groups(family: Mapping[int, Compiled], name: tuple[str, str], rate: float, seed: int) -> Iterator[Group]:
     """Simulations that answer compiled lengths: shorter ones with a longer one where their bits are its first bits.
 
-    With flips each length has a run of its own, since the flips of a window depend on its length.
+    With flips each length has a run of its own, since the flips of a window depend on its length, unless it is the same network
+    (fixed point has no window).
     """
     left = sorted(family, reverse=True)
-    modules = {length: unpack(family[length].packed) for length in left} if rate == 0 and len(left) > 1 else {}
+    modules = {length: unpack(family[length].packed) for length in left} if len(left) > 1 else {}
     while left:
         whole, *rest = left
-        shared = [n for n in rest if modules and is_prefix(modules[n], modules[whole], n, whole)]
+        same = [n for n in rest if digest(modules[n]) == digest(modules[whole])]
+        shared = [n for n in rest if rate == 0 and n not in same and is_prefix(modules[n], modules[whole], n, whole)]
         members = []
-        for length in [whole, *shared]:
+        for length in [whole, *same, *shared]:
             initial = np.asarray(final_sum(modules[length]).attributes["initial"]) if shared else None
-            members.append(Member((*name, length, rate), length, family[length].cycles, initial))
+            window = length if length in shared else whole
+            members.append(Member((*name, length, rate), window, family[length].cycles, initial))
         yield Group(family[whole].packed, whole, rate, seed, tuple(members))
-        left = [n for n in rest if n not in shared]
+        left = [n for n in rest if n not in (*same, *shared)]
 
 
 def simulate_group(group: Group, x: np.ndarray, y: np.ndarray, flips: tuple[str, ...], threads: int) -> list[int] | str:
     """How many samples each point of the group gets right, or why such flips are refused."""
-    module, prefixes = unpack(group.packed), [member.length for member in group.members]
+    module, prefixes = unpack(group.packed), list(dict.fromkeys(member.length for member in group.members))
     try:
         simulator = Simulator(
             module, prefixes=prefixes if len(prefixes) > 1 else (), flip_rate=group.flip_rate, flips=flips,
@@ -133,12 +136,12 @@ def simulate_group(group: Group, x: np.ndarray, y: np.ndarray, flips: tuple[str,
         return error.diagnostics[0].message
     run = simulator.run(x)
     if run.prefixes is None:
-        return [int((predictions(run.output) == y).sum())]
+        return [int((predictions(run.output) == y).sum())] * len(group.members)
     own = np.asarray(final_sum(module).attributes["initial"], dtype=np.int64)
     right = []
-    for number, member in enumerate(group.members):
+    for member in group.members:
         # `prefix_totals` has added the longest window's start values in part; each point has its own in full
         added = (2 * own * member.length + group.length) // (2 * group.length)
-        totals = run.prefixes[:, number] - added + np.asarray(member.initial).reshape(-1)
+        totals = run.prefixes[:, prefixes.index(member.length)] - added + np.asarray(member.initial).reshape(-1)
         right.append(int((predictions(totals) == y).sum()))
     return right

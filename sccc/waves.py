@@ -25,6 +25,10 @@ def trace(module: Module, x: np.ndarray, names: Iterable[str] | str = "all") -> 
     Of hardware: streams uint8 and counts [samples, *lanes, cycles], totals and levels [samples, *lanes], as integers. Of a float
     network: real numbers [samples, *shape]. names: one or several values, or "all" that depend on the input. Raises SccError.
     """
+    if any(op.dialect == "train" for op in module):
+        raise SccError(
+            f"module '{module.name}' learns, and has no run of its own to trace", advice="train it: `sccc train`"
+        )
     if not _is_float(module):
         from sccc.backends.simulator import simulate
 
@@ -60,8 +64,9 @@ def waveform(
     """Streams, counts and numbers of one sample of x, one line per lane: the first `lanes` of each value, `cycles` of it.
 
     Behind a stream stands the number that its bits make, of signed streams the magnitude: their signs go beside them. names:
-    values, or none for all streams and counts that depend on the input. vcd: also write all lanes and cycles of them to this
-    file, at the clock cycles in which the hardware shows them (cycle 0: start is high). Raises SccError.
+    values, or none for all streams and counts that depend on the input (of fixed point, which has none, for its numbers). vcd: also
+    write all lanes and cycles of them to this file, at the clock cycles in which the hardware shows them (cycle 0: start is high).
+    Raises SccError.
     """
     if _is_float(module):
         raise SccError(f"module '{module.name}' is a float network and has no streams", advice="compile it first")
@@ -71,7 +76,7 @@ def waveform(
     chosen = trace(module, np.asarray(x)[sample : sample + 1], wanted or "all")
     values = [v for v in module.values() if v.name in chosen and not isinstance(v.type, Random)]
     if not wanted:
-        values = [v for v in values if isinstance(v.type, Stream | Count)]
+        values = [v for v in values if isinstance(v.type, Stream | Count)] or values
     arrays = {v.name: chosen[v.name][0].reshape(v.type.lanes, -1) for v in values}
     if vcd is not None:
         from sccc.vcd_file import vcd_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sccc.ir import Module, Value
+from sccc.verify import verify
 
 
 class Builder:
@@ -47,6 +48,38 @@ def lenet_like(pool: str = "nn.max_pool", function: str = "nn.relu", argmax: boo
     x = b.add(function, [b.conv(x, "conv2", 4)], "act2")
     x = b.add(pool, [x], "pool2", kernel=[2, 2], strides=[1, 1])
     return b.end(b.dense(b.flat(x), "fc", 5), argmax)
+
+
+def conv_module(
+    x: str, w: str, window: dict, kernel: tuple[int, int] = (3, 2), fixed: bool = False, length: int = 9
+) -> Module:
+    """One convolution of 4 x 5 x 4 levels with random weights, and its totals."""
+    rng = np.random.default_rng(7)
+    module = Module("net")
+    bits, layer = 3, {"layer": "c"}
+    largest = {"largest": 7} if fixed else {}
+    level = {"shape": [4, 5, 4], "name": "x", "encoding": x, "bits": bits, **largest}
+    inputs = module.append("sc.input", [], level, result="x").result
+    shape = (4, 4 // window.get("groups", 1), *kernel)
+    levels = rng.integers(0 if w == "bipolar" else -8 + fixed, 9 - fixed, shape)
+    weights = module.append("sc.constant", [], {"levels": levels, "encoding": w, "bits": bits, **layer}).result
+    initial = rng.integers(-20, 20, (4, 1, 1))
+    assert inputs is not None and weights is not None
+    if fixed:
+        total = module.append("fx.conv", [inputs, weights], {**window, "initial": initial, **layer}, result="t").result
+    else:
+        streams = []
+        for index, (value, name) in enumerate(((inputs, "xs"), (weights, "ws"))):
+            source = module.append("sc.source", [], {"kind": "sobol", "index": index, "bits": bits, **layer}).result
+            assert source is not None
+            streams.append(module.append("sc.sng", [value, source], {"length": length, **layer}, result=name).result)
+        count = module.append("sc.conv", streams, {**window, **layer}, result="c").result  # type: ignore[arg-type]
+        assert count is not None
+        total = module.append("sc.accumulate", [count], {"initial": initial, **layer}, result="t").result
+    assert total is not None
+    module.append("sc.output", [total], {"name": "y", "layer": "c"})
+    verify(module)
+    return module
 
 
 def residual(seed: int = 2) -> Module:

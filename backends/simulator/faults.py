@@ -1,4 +1,4 @@
-"""What flipped bits of products, registers and numbers do, on top of results that are computed without them."""
+"""What flipped bits of registers and numbers do, on top of results that are computed without them, and what cannot flip."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from sccc.backends.simulator.flips import (
     FlipSource,
     W,
     X,
-    flip_positions,
     flipped_bits_of_words,
     wrapped,
 )
-from sccc.backends.simulator.layouts import BitTable
-from sccc.backends.simulator.streams import StreamValue
 from sccc.cells import Fsm, GroupCell, MultiplyAdd, Race
 from sccc.diagnostics import SccError
 from sccc.ir import Module, Operation
 from sccc.ops import REGISTRY
-from sccc.ops.arithmetic import PRODUCT_SUMS, carries_sign, has_multiplier, product_of
 from sccc.ops.fixed import number_range
-from sccc.ops.geometry import geometry_of
 from sccc.types import Encoding, Level, Total, signed_width
 
 
@@ -32,19 +27,12 @@ def check_faults(module: Module, flips: FlipSource) -> None:
     """Refuse kinds of flips that an op cannot have. Raises SccError."""
     for number, op in enumerate(module.ops):
         cell = REGISTRY[op.name].cell
-        if op.name in PRODUCT_SUMS and flips.touches(number, PRODUCT) and geometry_of(op).window is not None:
-            raise SccError("products of a convolution cannot flip", op.place(), "flip operands or states")
         if isinstance(cell, GroupCell) and flips.touches(number, X, W, PRODUCT):
             raise SccError("OR and MUX adders cannot have flips", op.place(), "use --adder apc, or flip states")
-        if isinstance(cell, MultiplyAdd):
-            if geometry_of(op).window is not None and flips.touches(number, X, STATE):
-                raise SccError("a convolution of numbers cannot have flips", op.place(), "leave out --flip-rate")
-            if flips.rate > 0 and "product" in flips.kinds:
-                raise SccError(
-                    "numbers have no product streams whose bits could flip", op.place(), "flip operands or states"
-                )
-        if isinstance(cell, Race) and flips.touches(number, STATE):
-            raise SccError("sums that stop early cannot have flips in their states", op.place(), "flip operands")
+        if isinstance(cell, MultiplyAdd) and flips.rate > 0 and "product" in flips.kinds:
+            raise SccError(
+                "numbers have no product streams whose bits could flip", op.place(), "flip operands or states"
+            )
         if op.name == "sc.level" and _is_register(op.operands[0].op) and _register_flips(module, op, flips):
             raise SccError(
                 "a flipped sum may be no level", op.place(), "limit it by sc.rescale, as the default pipeline does"
@@ -52,58 +40,13 @@ def check_faults(module: Module, flips: FlipSource) -> None:
 
 
 def _is_register(op: Operation | None) -> bool:
-    return op is not None and isinstance(REGISTRY[op.name].cell, Fsm | MultiplyAdd)
+    return op is not None and isinstance(REGISTRY[op.name].cell, Fsm | MultiplyAdd | Race)
 
 
 def _register_flips(module: Module, op: Operation, flips: FlipSource) -> bool:
     maker = op.operands[0].op
     assert maker is not None
     return flips.touches(module.ops.index(maker), STATE)
-
-
-# -- products ---------------------------------------------------------------------------------------------------------
-
-
-class ProductFlips:
-    """Adds to the counts of a dot product what flips of its products change."""
-
-    def __init__(self, flips: FlipSource, op: Operation, number: int) -> None:
-        self.flips, self.number, self.product = flips, number, product_of(op)
-        self.outputs, self.inputs = op.operands[1].type.shape
-        self.exists = has_multiplier(op).reshape(-1)
-
-    def apply(self, counts: np.ndarray, x: StreamValue, w: StreamValue, row: int, sample: int) -> None:
-        """Change counts int [m, cycles] of one sample of the data, which is row `row` of x and w."""
-        cycles = counts.shape[1]
-        drawn = self.flips.draw(sample, self.number, PRODUCT, self.outputs * self.inputs, cycles)
-        for lane, cycle in flip_positions(drawn, cycles, joined=bool(self.flips.sites)):
-            kept = self.exists[lane]
-            self._change(counts, x, w, row, lane[kept], cycle[kept])
-
-    def _change(
-        self, counts: np.ndarray, x: StreamValue, w: StreamValue, row: int, lane: np.ndarray, cycle: np.ndarray
-    ) -> None:
-        output, i = np.divmod(lane, self.inputs)
-        env = {"x": _bits_at(x, row, i, cycle), "w": _bits_at(w, row, lane, cycle)}
-        for name, stream, place in (("xs", x, i), ("ws", w, lane)):
-            if stream.signs is not None:
-                signs = stream.signs[row if len(stream.signs) > 1 else 0].reshape(-1)
-                env[name] = signs[place].astype(np.int64)
-        bit, neg = (np.asarray(e.evaluate(env)) & 1 for e in (self.product.bit, self.product.neg))
-        before = bit * (1 - 2 * neg)
-        after = -before if carries_sign(self.product) else (1 - bit) * (1 - 2 * neg)
-        np.add.at(counts, (output, cycle), (after - before).astype(counts.dtype))
-
-
-def _bits_at(stream: StreamValue, row: int, lane: np.ndarray, cycle: np.ndarray) -> np.ndarray:
-    """Bits int64 of single lanes (flat) and cycles."""
-    index, table = stream.table()
-    entry = index[row if len(index) > 1 else 0][lane]
-    return _table_bits(table, entry, cycle)
-
-
-def _table_bits(table: BitTable, entry: np.ndarray, cycle: np.ndarray) -> np.ndarray:
-    return np.asarray(table.packed[entry, cycle >> 3] >> (cycle & 7) & 1, dtype=np.int64)
 
 
 # -- registers and numbers --------------------------------------------------------------------------------------------
@@ -116,9 +59,10 @@ def state_width(op: Operation) -> int:
     if isinstance(definition.cell, MultiplyAdd):
         assert isinstance(op.result.type, Total)
         return signed_width(op.result.type.lo, op.result.type.hi)
-    assert isinstance(definition.cell, Fsm)
+    machine = definition.cell.sum if isinstance(definition.cell, Race) else definition.cell
+    assert isinstance(machine, Fsm)
     values = definition.parameters(op)
-    lowest, highest = (np.asarray(e.evaluate(values)) for e in (definition.cell.lowest, definition.cell.highest))
+    lowest, highest = (np.asarray(e.evaluate(values)) for e in (machine.lowest, machine.highest))
     return signed_width(int(lowest.min()), int(highest.max()))
 
 
@@ -134,7 +78,7 @@ def state_masks(flips: FlipSource, op: Operation, number: int, first: int, sampl
 
 
 def disturbance(masks: np.ndarray, width: int) -> Callable[[int, np.ndarray], np.ndarray]:
-    """What `reference.run_fsm` does to the states after each cycle."""
+    """What `reference.run_fsm` and `reference.race` do to the states after each cycle."""
     return lambda cycle, states: wrapped(states ^ masks[..., cycle], width)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from sccc.backends.simulator.faults import state_width
 from sccc.backends.simulator.flips import ALL_SAMPLES, KINDS, PRODUCT, STATE, W, X
-from sccc.cells import CountCell, Fsm, MultiplyAdd
+from sccc.cells import CountCell, Fsm, MultiplyAdd, Race
 from sccc.diagnostics import Collector, Location, SccError, nearest
 from sccc.ir import Module, Operation
 from sccc.ops import REGISTRY
 from sccc.ops.fixed import number_range
+from sccc.ops.geometry import geometry_of
 from sccc.types import Count, Level, Stream
 
 
@@ -22,9 +23,10 @@ from sccc.types import Count, Level, Stream
 class FlipSite:
     """One bit that flips.
 
-    kind: see `sccc.backends.simulator.flips`. value: the result's name, without %, of the dot product (operand, product) or of the
-    sum or state machine (state). lane: flat, of the operand [n] or [m, n], of the products [m, n], or of the register. cycle: of
-    the window, from 0. sample: of the data, -1 for all. bit: of a register or number, 0 the least significant. operand: x or w.
+    kind: see `sccc.backends.simulator.flips`. value: the result's name, without %, of the dot product or convolution (operand,
+    product) or of the sum or state machine (state). lane: flat, of the operand, of the products [m, positions, n], or of the
+    register. cycle: of the window, from 0. sample: of the data, -1 for all. bit: of a register or number, 0 the least significant.
+    operand: x or w.
     """
 
     kind: str
@@ -90,7 +92,7 @@ def _extent(op: Operation, site: FlipSite) -> tuple[int, int, int, int]:
     advice = "operands and products are those of a dot product, states those of a sum or a state machine"
     if site.kind not in KINDS or site.operand not in ("x", "w"):
         raise SccError(f"a {site.kind} of {site.operand} cannot flip", op.place(), "known: " + ", ".join(KINDS))
-    if site.kind == "state" and isinstance(cell, Fsm | MultiplyAdd):
+    if site.kind == "state" and isinstance(cell, Fsm | MultiplyAdd | Race):
         count = op.operands[0].type
         assert op.result is not None
         return STATE, op.result.type.lanes, state_width(op), count.length if isinstance(count, Count) else 1
@@ -104,4 +106,6 @@ def _extent(op: Operation, site: FlipSite) -> tuple[int, int, int, int]:
     which = X if site.kind == "operand" and site.operand == "x" else W
     stream = op.operands[which].type
     assert isinstance(stream, Stream)
-    return PRODUCT if site.kind == "product" else which, math.prod(stream.shape), 1, stream.length
+    if site.kind == "product":
+        return PRODUCT, geometry_of(op).products, 1, stream.length
+    return which, math.prod(stream.shape), 1, stream.length

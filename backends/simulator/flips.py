@@ -4,10 +4,12 @@
 |---|---|---|
 | operand | a bit of an operand stream where a dot product reads it; zero weights have none | x: [n], w: [m, n] |
 | operand, fixed point | a bit of the number that a dot product reads | [n, bits] |
-| product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, n] |
-| state | a bit of a sum's or state machine's register, in the cycle in which it takes a cycle's result | [m, bits] |
+| product | a multiplier's output: the bit, or, where the operands decide the sign, that sign | [m, positions, n] |
+| state | a bit of a sum's or state machine's register, in the cycle in which it takes a cycle's result | [lanes, bits] |
 
-A draw is for as many cycles as the window has, 1 in fixed point.
+m outputs of n taps, at the positions of a convolution's window (a dense layer has 1). Padding has no products. A sum that may
+stop early has flips in all cycles of its window, also in the last, in which it stands still. A draw is for as many cycles as the
+window has, 1 in fixed point.
 
 By rate, K bits are toggled a Poisson number of times, mean -K ln(1 - 2p) / 2, at places drawn uniformly with repetition. Each
 bit's number of toggles is then an independent Poisson variable, and the probability that it is odd is exactly p. The work is

@@ -16,12 +16,11 @@ import numpy as np
 
 from sccc.backends.simulator import layouts
 from sccc.backends.simulator.convolution import WindowSums
-from sccc.backends.simulator.faults import ProductFlips
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_packed
 from sccc.backends.simulator.layouts import BitTable
 from sccc.backends.simulator.products import Plan
 from sccc.backends.simulator.render import to_python
-from sccc.backends.simulator.steps import Batch, Builder, Step, evaluate_comb, result_type
+from sccc.backends.simulator.steps import Batch, Builder, Step, evaluate_comb, product_flips, result_type
 from sccc.backends.simulator.streams import BlockStream, StreamValue, TableStream, fresh_key
 from sccc.backends.simulator.totals import weight_rows, window_totals
 from sccc.backends.simulator.window import Counter, Machine, last_states, weight_blocks
@@ -67,7 +66,8 @@ def find_patterns(module: Module, static: set[Value], traced: set[Value]) -> lis
 
 def flips_inside(pattern: Pattern, flips: FlipSource, number: Mapping[Operation, int]) -> bool:
     """Whether bits flip between the operands and the machine's result, where a kernel would not see them."""
-    return flips.touches(number[pattern.dot], PRODUCT) or flips.touches(number[pattern.machine], STATE)
+    products = _is_dense(pattern.dot) and flips.touches(number[pattern.dot], PRODUCT)
+    return products or flips.touches(number[pattern.machine], STATE)
 
 
 def _is_dense(dot: Operation) -> bool:
@@ -163,12 +163,6 @@ def count_step(builder: Builder, dot: Operation) -> Step:
     return Step(dot, run, [dot.operands[0]], (0.3 * x.lanes + 16.0 * kind.lanes) * kind.length)
 
 
-def product_flips(builder: Builder, dot: Operation) -> ProductFlips | None:
-    """What flips the products of a dot product; None where nothing may."""
-    flips, number = builder.flips, builder.number[dot]
-    return ProductFlips(flips, dot, number) if flips is not None and flips.touches(number, PRODUCT) else None
-
-
 def takes_count_step(dot: Operation, static: Mapping[Value, Any]) -> bool:
     """Whether an operation is a dot product of varying data with constant weights."""
     if not isinstance(REGISTRY[dot.name].cell, CountCell) or not _is_dense(dot):
@@ -209,20 +203,22 @@ def _sum_step(builder: Builder, pattern: Pattern) -> Callable[[Batch], Any]:
     extra = _extra(builder, pattern)
     start = np.asarray(cell.initial.evaluate(REGISTRY[op.name].parameters(op)), dtype=np.int64)
     start = start + extra.sum(axis=0) * (w.type.length // len(extra))
-    flipper = make_flipper(builder, dot, w)
-    if flipper is None:
+    flipper, products = make_flipper(builder, dot, w), product_flips(builder, dot)
+    if flipper is None and products is None:
         layer = WindowSums(plan, geometry, w, start, kind, key)
         return lambda batch: layer.run(builder.value(batch, dot.operands[0]), batch.scratch)
     return _flipped_sums(builder, pattern, flipper, start)
 
 
 def _flipped_sums(
-    builder: Builder, pattern: Pattern, flipper: Flipper, start: np.ndarray
+    builder: Builder, pattern: Pattern, flipper: Flipper | None, start: np.ndarray
 ) -> Callable[[Batch], np.ndarray]:
     dot, kind = pattern.dot, result_type(pattern.machine)
     plan, key, geometry = Plan(product_of(dot)), fresh_key(), geometry_of(dot)
     assert isinstance(kind, Total)
-    weights = weight_rows(plan, flipper.w, layouts.Scratch(), key) if _is_dense(dot) else None
+    w, products = builder.static[dot.operands[1]], product_flips(builder, dot)
+    weights = weight_rows(plan, w, layouts.Scratch(), key) if _is_dense(dot) else None
+    unflipped = WindowSums(plan, geometry, w, start, kind, key) if flipper is None else None
 
     def totals(data: StreamValue, flipped: StreamValue, scratch: layouts.Scratch) -> np.ndarray:
         if weights is None:
@@ -232,7 +228,20 @@ def _flipped_sums(
 
     def run(batch: Batch) -> np.ndarray:
         x = builder.value(batch, dot.operands[0])
-        return np.concatenate([totals(*flipper.sample(x, batch, s), batch.scratch) for s in range(batch.samples)])
+        if flipper is not None:
+            sides = (flipper.sample(x, batch, s) for s in range(batch.samples))
+            parts = []
+            for s, side in enumerate(sides):
+                parts.append(totals(*side, batch.scratch))
+                if products is not None:
+                    products.apply(parts[-1][0][..., None], *side, 0, batch.first + s)
+            return np.concatenate(parts)
+        assert unflipped is not None and products is not None
+        made = unflipped.run(x, batch.scratch)
+        made = np.array(np.broadcast_to(made, (batch.samples, *made.shape[1:])))
+        for s in range(batch.samples):
+            products.apply(made[s][..., None], x, w, s if x.samples > 1 else 0, batch.first + s)
+        return made
 
     return run
 

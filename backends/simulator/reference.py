@@ -125,10 +125,16 @@ def run_fsm(
     return bits, state
 
 
-def race(cell: Race, counts: np.ndarray, parameters: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def race(
+    cell: Race,
+    counts: np.ndarray,
+    parameters: dict[str, np.ndarray],
+    disturb: Callable[[int, np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums int64 [samples, *lanes] of counts [samples, *lanes, cycles] where they stop, and how long each window was.
 
-    A sample that stops when t cycles have been summed takes one more, in which its lead is seen.
+    A sample that stops when t cycles have been summed takes one more, in which its lead is seen. `disturb` as in `run_fsm`, in
+    every cycle of a window, that one too.
     """
     cycles = counts.shape[-1]
     env: dict[str, np.ndarray] = {k: np.asarray(v, dtype=np.int64) for k, v in parameters.items()}
@@ -137,6 +143,7 @@ def race(cell: Race, counts: np.ndarray, parameters: dict[str, np.ndarray]) -> t
     going = np.ones(len(counts), dtype=bool)
     for t in range(cycles):
         top = np.partition(state.reshape(len(state), -1), -2, axis=1)
+        open_window = going
         safe = np.asarray(cell.safe.evaluate({**env, "lead": top[:, -1] - top[:, -2], "cycle": np.int64(t)}))
         stopping = going & safe.astype(bool)
         taken[stopping] = t + 1
@@ -144,7 +151,10 @@ def race(cell: Race, counts: np.ndarray, parameters: dict[str, np.ndarray]) -> t
         env["state"], env["count"] = state, counts[..., t]
         env["step"] = np.asarray(cell.sum.step.evaluate(env))
         following = np.asarray(cell.sum.next.evaluate(env))
-        state = np.where(going.reshape(-1, *(1,) * (state.ndim - 1)), following, state)
+        spread = (-1, *(1,) * (state.ndim - 1))
+        state = np.where(going.reshape(spread), following, state)
+        if disturb is not None:
+            state = np.where(open_window.reshape(spread), disturb(t, state), state)
     return state, taken
 
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from sccc.backends.simulator import integers, reference
 from sccc.backends.simulator.convolution import FixedConvolution
-from sccc.backends.simulator.faults import ProductFlips, disturbance, flipped_numbers, state_masks, state_width
+from sccc.backends.simulator.faults import disturbance, flipped_numbers, state_masks, state_width
 from sccc.backends.simulator.flips import PRODUCT, STATE, FlipSource, W, X, flip_bits, wrapped
 from sccc.backends.simulator.groups import group_counter
 from sccc.backends.simulator.layouts import Scratch, whole_type
+from sccc.backends.simulator.product_flips import ProductFlips
 from sccc.backends.simulator.randoms import CombNumbers, SourceNumbers
 from sccc.backends.simulator.streams import Generator, PlainStream, StreamValue, fresh_key, reference_bits
 from sccc.cells import (
@@ -47,6 +48,9 @@ from sccc.ops.images import pool_lanes
 from sccc.ops.layout import gather
 from sccc.ops.source import input_levels
 from sccc.types import Count, Level, Random, Stream, Total, Type
+
+Disturb = Callable[[int, np.ndarray], np.ndarray]
+"""What flips do to the states after a cycle."""
 
 INPUTS_PER_PIECE = 1 << 14
 """Real inputs that are converted to levels at a time."""
@@ -215,7 +219,8 @@ def _race(builder: Builder, op: Operation, cell: Race) -> Callable[[Batch], Any]
     parameters = REGISTRY[op.name].parameters(op)
 
     def run(batch: Batch) -> np.ndarray:
-        state, batch.cycles = reference.race(cell, builder.value(batch, op.operands[0]), parameters)
+        counts, disturb = _disturbed(builder, op, batch)
+        state, batch.cycles = reference.race(cell, counts, parameters, disturb)
         return state
 
     return run
@@ -229,7 +234,7 @@ def _count(builder: Builder, op: Operation, cell: CountCell) -> Callable[[Batch]
     product, geometry, flips = product_of(op), geometry_of(op), builder.flips
     number = builder.number[op]
     operands = flips is not None and flips.touches(number, X, W)
-    products = ProductFlips(flips, op, number) if flips is not None and flips.touches(number, PRODUCT) else None
+    products = product_flips(builder, op)
 
     def run(batch: Batch) -> np.ndarray:
         x, w = (builder.value(batch, v) for v in op.operands)
@@ -244,6 +249,14 @@ def _count(builder: Builder, op: Operation, cell: CountCell) -> Callable[[Batch]
         return np.concatenate(counts)
 
     return run
+
+
+def product_flips(builder: Builder, op: Operation) -> ProductFlips | None:
+    """What flips the products of an operation; None where nothing may."""
+    flips, number = builder.flips, builder.number[op]
+    if flips is None or not flips.touches(number, PRODUCT):
+        return None
+    return ProductFlips(flips, op, number, builder.packed)
 
 
 def sample_of(builder: Builder, op: Operation, side: int, stream: StreamValue, first: int, s: int) -> PlainStream:
@@ -274,16 +287,17 @@ def _multiply_add(builder: Builder, op: Operation, cell: MultiplyAdd) -> Callabl
     initial = np.asarray(op.attributes["initial"], dtype=np.int64)
     least, most = kind.lo - int(initial.max()), kind.hi - int(initial.min())
     weights = [reference.exact_weights(part, least, most) for part in geometry.weights(dot_weights(op))]
-    if geometry.window is not None:
-        convolution = FixedConvolution(geometry, weights)
-        return lambda batch: convolution.run(builder.value(batch, op.operands[0])) + initial
+    convolution = FixedConvolution(geometry, weights) if geometry.window is not None else None
     flips, number = builder.flips, builder.number[op]
 
     def run(batch: Batch) -> np.ndarray:
         numbers = builder.value(batch, op.operands[0])
         if flips is not None and flips.touches(number, X):
             numbers = flipped_numbers(flips, op, number, batch.first, numbers)
-        totals = reference.multiply_add(numbers, weights[0], initial)
+        if convolution is not None:
+            totals = convolution.run(numbers) + initial
+        else:
+            totals = reference.multiply_add(numbers, weights[0], initial)
         if flips is not None and flips.touches(number, STATE):
             masks = state_masks(flips, op, number, batch.first, batch.samples, 1)[..., 0]
             totals = wrapped(totals ^ masks, state_width(op))
@@ -326,18 +340,24 @@ def _gather(builder: Builder, op: Operation, cell: Gather) -> Callable[[Batch], 
 
 def _fsm(builder: Builder, op: Operation, cell: Fsm) -> Callable[[Batch], Any]:
     parameters = REGISTRY[op.name].parameters(op)
-    kind, flips, number = result_type(op), builder.flips, builder.number[op]
+    kind = result_type(op)
 
     def run(batch: Batch) -> Any:
-        counts, disturb = builder.value(batch, op.operands[0]), None
-        if flips is not None and flips.touches(number, STATE):
-            counts = np.broadcast_to(counts, (batch.samples, *counts.shape[1:]))
-            masks = state_masks(flips, op, number, batch.first, batch.samples, counts.shape[-1])
-            disturb = disturbance(masks, state_width(op))
+        counts, disturb = _disturbed(builder, op, batch)
         bits, state = reference.run_fsm(cell, counts, parameters, disturb)
         return PlainStream(kind, bits) if isinstance(kind, Stream) else state
 
     return run
+
+
+def _disturbed(builder: Builder, op: Operation, batch: Batch) -> tuple[np.ndarray, Disturb | None]:
+    """The counts that a machine reads, and what flips do to its states, if any may."""
+    counts, flips, number = builder.value(batch, op.operands[0]), builder.flips, builder.number[op]
+    if flips is None or not flips.touches(number, STATE):
+        return counts, None
+    counts = np.broadcast_to(counts, (batch.samples, *counts.shape[1:]))
+    masks = state_masks(flips, op, number, batch.first, batch.samples, counts.shape[-1])
+    return counts, disturbance(masks, state_width(op))
 
 
 def result_type(op: Operation) -> Type:

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sccc.backends.verilog.images import concatenation, patch, places
 from sccc.backends.verilog.layer import LayerEmitter
 from sccc.backends.verilog.multiply import number_width
 from sccc.backends.verilog.names import comment
 from sccc.backends.verilog.render import packed, to_verilog
 from sccc.cells import Product
-from sccc.diagnostics import InternalError, SccError
 from sccc.expr import Expr
 from sccc.ir import Operation, Value
 from sccc.neurons import ConstantStreams
 from sccc.ops.arithmetic import carries_sign, has_multiplier, product_of
-from sccc.ops.geometry import geometry_of
+from sccc.ops.geometry import Geometry, geometry_of
 from sccc.types import Encoding, Level, Stream, lane_width
 
 
@@ -40,7 +40,7 @@ class Injection:
 
 
 class InjectableLayer(LayerEmitter):
-    """A layer with masks on the operands and products of its dot products. Raises SccError for convolutions."""
+    """A layer with masks on the operands and products of its dot products and convolutions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,25 +58,40 @@ class InjectableLayer(LayerEmitter):
         x, w = op.operands
         assert op.result is not None and isinstance(x.type, Stream) and w.op is not None
         streams, bus = self.streams(w.op, f"{w.name}s")
-        outputs, lanes = w.type.shape
+        geometry, exists = geometry_of(op), has_multiplier(op)
+        rows = geometry.groups * geometry.outputs
+        exists = exists.reshape(rows, geometry.taps)
         width, name = lane_width(op.result.type), self.wire(op.result)
         self.signals[op.result] = name
-        flip_x, flip_w, flip_p = (
-            self._mask(op, what, lanes * (1 if what == "x" else outputs)) for what in ("x", "w", "product")
-        )
-        signs = f", .xs({self.signs[x]})" if x.type.encoding is Encoding.SIGNED else ""
-        for j in range(outputs):
-            module = self.modules.make(f"{self.name}_neuron_{j}")
-            self.neurons.append(faulty_neuron(module, op, streams, j, width))
-            part = f"[{j * lanes} +: {lanes}]"
-            self.lines.append(
-                f"  {module} {self.names.make(f'neuron_{j}')} (.x({self.signals[x]}){signs}, .ws({bus}), .flip_x({flip_x}), "
-                f".flip_w({flip_w}{part}), .flip_product({flip_p}{part}), .count({name}[{j * width} +: {width}]));"
-            )
+        sizes = {"x": x.type.lanes, "w": rows * geometry.taps, "product": geometry.products}
+        flip_x, flip_w, flip_p = (self._mask(op, what, size) for what, size in sizes.items())
+        read = self.wire(x, "_read")
+        self.lines.append(f"  assign {read} = {self.signals[x]} ^ {flip_x};")
+        made: dict[tuple[int, bytes], str] = {}
+        for position, group, taps, lanes in places(geometry):
+            under = {"x": self._under(op, read, position, group, lanes)}
+            if x.type.encoding is Encoding.SIGNED:
+                under["xs"] = self._under(op, self.signs[x], position, group, lanes, "xs")
+            for j in range(group * geometry.outputs, (group + 1) * geometry.outputs):
+                place = j * geometry.positions + position
+                count = f"{name}[{place * width} +: {width}]"
+                if not len(taps):
+                    self.lines.append(f"  assign {count} = {width}'d0;")
+                    continue
+                key = (j, taps.tobytes())
+                if key not in made:
+                    made[key] = self.modules.make(f"{self.name}_neuron_{j}")
+                    own = streams.block(slice(j, j + 1), taps)
+                    self.neurons.append(faulty_neuron(made[key], op, own, exists[j, taps], j, width))
+                ports = under | {"ws": bus, "flip_w": _part(flip_w, j * geometry.taps, taps, geometry)}
+                ports |= {"flip_product": _part(flip_p, place * geometry.taps, taps, geometry), "count": count}
+                self.instance(made[key], {}, f"neuron_{place}", ports)
 
-    def _multiply_add(self, op: Operation) -> None:
-        self.reading = op
-        super()._multiply_add(op)
+    def _under(self, op: Operation, bus: str, position: int, group: int, lanes: np.ndarray, kind: str = "x") -> str:
+        """The lanes that meet the weights at a position: of a dense layer the whole bus."""
+        if geometry_of(op).window is None:
+            return bus
+        return patch(self, op, bus, position, group, lanes, 1, kind)
 
     def numbers(self, x: Value) -> str:
         """Numbers with the faults of the dot product that reads them."""
@@ -88,42 +103,48 @@ class InjectableLayer(LayerEmitter):
         return read
 
     def _emit_op(self, op: Operation) -> None:
-        if op.name in ("sc.conv", "fx.conv") and geometry_of(op).window is not None:
-            raise SccError(
-                "faults cannot be put into a convolution's netlist", op.place(), "measure them with `simulate`"
-            )
+        self.reading = op
         super()._emit_op(op)
 
 
-def faulty_neuron(name: str, op: Operation, streams: ConstantStreams, output: int, width: int) -> str:
-    """One output of a dot product as a module, bit and sign of every lane, with masks on operands and products."""
-    product, (x, w) = product_of(op), op.operands
+def _part(bus: str, first: int, taps: np.ndarray, geometry: Geometry) -> str:
+    """The bits of some taps of a mask, those of one output from bit `first` on."""
+    if len(taps) == geometry.taps:
+        return f"{bus}[{first} +: {len(taps)}]"
+    return concatenation([f"{bus}[{first + tap}]" for tap in taps.tolist()])
+
+
+def faulty_neuron(
+    name: str, op: Operation, streams: ConstantStreams, exists: np.ndarray, output: int, width: int
+) -> str:
+    """One output of a sum of products as a module, bit and sign of every lane, with masks on weights and products.
+
+    streams: of its taps, [1, lanes]; exists: bool [lanes], which have a multiplier.
+    """
+    product, x = product_of(op), op.operands[0]
     assert isinstance(x.type, Stream)
-    lanes = x.type.lanes
+    lanes = len(exists)
     weights = [
-        f"ws[{k}]" if k >= 0 else f"1'b{b}"
-        for k, b in zip(streams.index[output], streams.constant_bits[output], strict=True)
+        f"ws[{k}]" if k >= 0 else f"1'b{b}" for k, b in zip(streams.index[0], streams.constant_bits[0], strict=True)
     ]
-    if w.op is None or len(weights) != lanes:
-        raise InternalError(f"{op!r}: {len(weights)} weights for {lanes} lanes")
-    exists = packed(has_multiplier(op)[output].astype(int), 1)
+    present = packed(exists.astype(int), 1)
     signs = f"  input  wire [{lanes - 1}:0] xs," if x.type.encoding is Encoding.SIGNED else ""
     flipped = {"bit": "", "neg": ""}
-    flipped["neg" if carries_sign(product) else "bit"] = f" ^ (flip_product & {exists})"
+    flipped["neg" if carries_sign(product) else "bit"] = f" ^ (flip_product & {present})"
     lines = [
-        f"// output {output} of {comment(op.origin)}, with faults",
+        f"// output {output} of {comment(op.origin)}, {lanes} lanes, with faults",
         f"module {name} (",
         f"  input  wire [{lanes - 1}:0] x,",
         *filter(None, [signs]),
         f"  input  wire [{max(len(streams.levels), 1) - 1}:0] ws,",
-        *(f"  input  wire [{lanes - 1}:0] flip_{what}," for what in ("x", "w", "product")),
+        *(f"  input  wire [{lanes - 1}:0] flip_{what}," for what in ("w", "product")),
         f"  output reg  signed [{width - 1}:0] count",
         ");",
         "  integer i;",
-        f"  wire [{lanes - 1}:0] x_v  = x ^ flip_x;",
-        f"  wire [{lanes - 1}:0] w_v  = {{{', '.join(reversed(weights))}}} ^ (flip_w & {exists});",
+        f"  wire [{lanes - 1}:0] x_v  = x;",
+        f"  wire [{lanes - 1}:0] w_v  = {{{', '.join(reversed(weights))}}} ^ (flip_w & {present});",
         f"  wire [{lanes - 1}:0] xs_v = {'xs' if signs else f'{lanes}' + chr(39) + 'd0'};",
-        f"  wire [{lanes - 1}:0] ws_v = {packed(streams.signs[output], 1)};",
+        f"  wire [{lanes - 1}:0] ws_v = {packed(streams.signs[0], 1)};",
         *(f"  wire [{lanes - 1}:0] {part}_v = {_lanes(expr, lanes)}{flipped[part]};" for part, expr in _parts(product)),
         f"  reg signed [{width - 1}:0] sum;",
         "  always @* begin",

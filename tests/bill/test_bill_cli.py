@@ -101,7 +101,7 @@ def test_what_the_samples_cannot_tell_apart_is_equal(better, equal):
     [
         (["--liberty", "x.lib"], "--liberty: is only for synthesis"),
         (["--glitches"], "--glitches: is only for synthesis"),
-        (["--lengths", "8"], "--lengths: is only for a comparison"),
+        (["--lengths", "8"], "--lengths: is only for a comparison or a page"),
         (["--against", "fixed", "--lengths", "8,x"], "not a list of whole numbers"),
         (["--against", "fixed", "--widths", "1"], "1 is less than 2"),
         (["--against", "fixed", "--style", "fixed"], "the rival is fixed already"),

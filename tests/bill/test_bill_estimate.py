@@ -26,6 +26,10 @@ NETWORKS = {
         Spec(sizes=(20, 12, 4), activation="sigmoid", negative_inputs=True, seed=15),
         {"length": 8, "style": "accumulate"},
     ),
+    "sigmoid, streaming": (
+        Spec(sizes=(20, 12, 4), activation="sigmoid", end="argmax", seed=18),
+        {"length": 64, "style": "streaming"},
+    ),
     "an LFSR for every SNG": (
         Spec(sizes=(8, 6, 3), end="argmax", seed=16),
         {"length": 32, "style": "accumulate", "source": "lfsr", "sharing": "none"},

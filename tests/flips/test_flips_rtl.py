@@ -62,7 +62,7 @@ def test_flips_at_sites(which):
 
 FAULTS = {
     "product mask left out": (" ^ (flip_product & ", " ^ (36'd0 & "),
-    "x mask left out": ("= x ^ flip_x;", "= x;"),
+    "x mask left out": (" ^ fc0_count_flip_x;", ";"),
     "counted the wrong way": ("neg_v[i] ? sum - ", "neg_v[i] ? sum + "),
 }
 

@@ -73,6 +73,21 @@ def test_runs_whose_bits_differ_are_not_shared(source, samples, tmp_path, option
     assert [r["from_prefix"] for r in results] == [0, 0]
 
 
+@pytest.mark.parametrize("rate", (0.0, 0.02))
+def test_lengths_that_make_the_same_network_are_one_run(source, samples, tmp_path, monkeypatch, rate):
+    """Fixed point has no window, so that its flips do not depend on the length either."""
+    simulated = []
+    real = sweep_work.simulate_group
+    monkeypatch.setattr("sccc.sweep.simulate_group", lambda group, *rest: simulated.append(group) or real(group, *rest))
+    base = make_config({"bits": 6})
+    results = swept(source, samples, tmp_path, Sweep((8, 16, 64), (rate,), styles=("fixed", "accumulate"), base=base))
+    assert [len(group.members) for group in simulated] == [3, 1, 1, 1]
+    for result in results:
+        p = result["point"]
+        own = accuracy(source, samples, rate, length=p["length"], bits=6, style=p["style"])
+        assert (result["accuracy"], result["from_prefix"]) == (own, 0)
+
+
 @pytest.mark.parametrize(("scores", "shared"), ((1, False), (3, True)))
 def test_a_single_score_is_not_read_off_totals(scores, shared):
     """It is compared with 1/2 in real units, which the totals of a prefix are not."""
@@ -171,13 +186,22 @@ def test_what_a_configuration_refuses_is_told_and_the_others_run(source, samples
 
 
 def test_flips_that_a_network_cannot_have_are_told_and_the_others_run(tmp_path):
-    """Products of a convolution do not flip; the point without flips runs."""
+    """Numbers have no product streams; the point without flips runs."""
     source = load(LENET / "lenet.onnx")
     samples = load_data(LENET / "lenet_sample.npz", source, limit=4, need_y=True)
-    sweep = Sweep((8,), (0.0, 0.1), flips=("product",))
+    sweep = Sweep((8,), (0.0, 0.1), styles=("fixed",), flips=("product",))
     clean, refused = run_sweep(source, samples, sweep, calibration=samples.x, cache=tmp_path, jobs=2)
     assert clean["samples"] == 4
-    assert refused["refused"] == "products of a convolution cannot flip"
+    assert refused["refused"] == "numbers have no product streams whose bits could flip"
+
+
+def test_products_of_a_convolution_flip(tmp_path):
+    source = load(LENET / "lenet.onnx")
+    samples = load_data(LENET / "lenet_sample.npz", source, limit=4, need_y=True)
+    (result,) = swept(source, samples, tmp_path, Sweep((8,), (0.1,), flips=("product",)))
+    module = sccc.compile(source, calibration=samples.x, length=8)
+    output = sccc.simulate(module, samples.x, flip_rate=0.1, flips=("product",), seed=1).output
+    assert result["accuracy"] == (predictions(output) == samples.y).mean()
 
 
 def test_options_that_are_not_legal_are_all_told_before_any_work(source, samples, tmp_path):

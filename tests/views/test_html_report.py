@@ -178,11 +178,40 @@ def test_the_command_writes_the_same_bytes_in_every_process(tmp_path):
     assert len(Page((tmp_path / "a.html").read_text()).rows["sweep"]) == 4
 
 
+def test_a_page_runs_the_sweep_that_its_lengths_ask_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    page, report = tmp_path / "out.html", tmp_path / "sweep.json"
+    samples = ["--data", str(SAMPLES), "--limit", "60", "--lengths", "8,16"]
+    assert main(["report", str(MODEL), *samples, "--html", str(page)]) == 0
+    assert main(["sweep", str(MODEL), *samples, "--json", str(report)]) == 0
+    points = json.loads(report.read_text())["points"]
+    assert all(point["cached"] for point in points)  # the very points that the page has measured
+    rows = Page(page.read_text()).rows["sweep"][1:]
+    assert [row[2] for row in rows] == ["8", "16"]
+    assert [row[4] for row in rows] == [f"{100 * point['accuracy']:.2f}" for point in points]
+
+
+def test_a_comparison_has_a_page_with_both_bills_side_by_side(tmp_path, capsys):
+    page, report = tmp_path / "out.html", tmp_path / "out.json"
+    options = ["--data", str(SAMPLES), "--limit", "60", "--against", "fixed", "--length", "16", "--widths", "6"]
+    assert main(["report", str(MODEL), *options, "--html", str(page), "--json", str(report)]) == 0
+    held, rows = json.loads(report.read_text()), Page(page.read_text()).rows["rival"]
+    designs = [held["streams"][0], held["fixed"][0]]
+    assert (
+        [row[0] for row in rows[1:3]] == [design["name"] for design in designs] == ["streams, N = 16", "fixed, 6 bits"]
+    )
+    assert rows[-1][1:3] == [number(design["gates"]) for design in designs]
+    layers = [sccc.compile(sccc.load(MODEL), **o) for o in ({"length": 16}, {"style": "fixed", "bits": 6})]
+    wanted = [[layer["name"], *(layer["gates"],)] for layer in estimated(layers[1])["layers"]]
+    assert [[row[0], row[2]] for row in rows[4:-1]] == [[name, number(gates)] for name, gates in wanted]
+
+
 def test_what_cannot_be_a_page_is_refused_at_once(tmp_path, capsys):
     (tmp_path / "bad.json").write_text('{"points": [{"point": {"style": "$x$"}}], "samples": 1, "float": 1}')
     target = str(tmp_path / "out.html")
     for arguments, message in (
-        (["--html", target, "--against", "fixed"], "is a page on one design"),
+        (["--html", target, "--lengths", "8"], "a sweep measures accuracy"),
+        (["--html", target, "--lengths", "8", "--sweep", str(tmp_path / "bad.json")], "a sweep is given already"),
         (["--sweep", str(tmp_path / "bad.json")], "is shown on a page only"),
         (["--html", target, "--sweep", str(tmp_path / "bad.json")], "not a sweep's JSON"),
         (["--html", target, "--sweep", str(tmp_path / "none.json")], "cannot read the sweep"),

@@ -7,12 +7,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from image_nets import data as images
+from image_nets import lenet_like
 from nets import Spec, build, compiled, data
+from training_nets import small_cnn
 
 import sccc
 from sccc.evaluate import evaluate
 from sccc.graph_layout import Box, draw
 from sccc.graph_view import layers_svg, svg
+from sccc.passes import PassContext, run_passes
+from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.schedule import schedule
 from sccc.types import signed_width
 
@@ -204,3 +209,23 @@ def test_what_has_no_waveform_is_refused(tmp_path):
     with pytest.raises(sccc.SccError, match="folded hardware"):
         sccc.waveform(folded, data(spec, 2), vcd=tmp_path / "w.vcd")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", ({"length": 16}, {"length": 16, "multipliers": 16}, {"style": "fixed"}), ids=str)
+def test_convolutional_folded_and_fixed_modules_show_themselves(options):
+    network = lenet_like()
+    x = images(network, 2)
+    module = sccc.compile(network, calibration=x, **options)
+    assert "conv2" in module._repr_html_()
+    made = module.trace(x)
+    assert made["conv1_total"].shape == (2, 3, 10, 10)
+    text = sccc.waveform(module, x)
+    assert ("conv1_total" if options.get("style") == "fixed" else "conv1_count") in text
+
+
+def test_training_modules_show_themselves_and_say_why_they_are_not_traced():
+    module = run_passes(small_cnn(), [InsertGradientCounters(rule="gdm")], PassContext())
+    assert "train.gradient" in module._repr_html_()
+    for look in (module.trace, lambda x: sccc.waveform(module, x)):
+        with pytest.raises(sccc.SccError, match="learns"):
+            look(np.zeros((1, 1, 6, 6)))
