@@ -7,7 +7,7 @@ cycle are the network's answer at that time, and not one in which the whole bias
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from sccc.early_exit import ExitRule, choose_rule, final_sum
 from sccc.ir import Module, Operation, Value
 from sccc.ops.conversion import SNGS
 from sccc.ops.source import source_lanes
+from sccc.passes.layer_ops import add_before
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.types import Count, Stream
 
@@ -101,7 +102,7 @@ def spread_bias(module: Module, op: Operation) -> np.ndarray:
         return initial.copy()
     whole, bits = initial // length, _level_bits(count)
     levels = np.rint((initial - whole * length) / length * (1 << bits)).astype(np.int64)
-    add = _adder(module, op)
+    add = add_before(module, op)
     constant = add("sc.constant", [], "exit_bias", levels=levels, encoding="unipolar", bits=bits)
     random = add("sc.source", [], "exit_rb", kind="sobol", index=BIAS_DIMENSION, bits=bits)
     stream = add("sc.sng", [constant, random], "exit_b", length=length)
@@ -123,17 +124,3 @@ def _level_bits(count: Value) -> int:
         elif op is not None:
             pending += [v for v in op.operands if isinstance(v.type, Stream | Count)]
     return max(found)
-
-
-def _adder(module: Module, op: Operation) -> Any:
-    layer = op.attributes["layer"]
-
-    def add(name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
-        new = module.append(
-            name, operands, {**attributes, "layer": layer}, result=f"{layer}_{suffix}", origin=op.origin,
-            location=op.location, before=op,
-        )  # fmt: skip
-        assert new.result is not None
-        return new.result
-
-    return add

@@ -15,6 +15,7 @@ from sccc.ops.activation import activation
 from sccc.ops.fixed import FIXED_SUMS
 from sccc.ops.registry import refuse
 from sccc.ops.source import encode_level, encoding_of
+from sccc.passes.layer_ops import add_before
 from sccc.types import Count, Encoding, Total
 
 MULTIPLIER_BITS = 8
@@ -45,19 +46,6 @@ def _kept(scale: np.ndarray) -> Any:
     return float(scale) if scale.ndim == 0 else scale
 
 
-def _adder(module: Module, op: Operation) -> Any:
-    assert op.result is not None
-    layer = op.attributes["layer"]
-    common: dict[str, Any] = {"origin": op.origin, "location": op.location, "before": op}
-
-    def add(op_name: str, operand: Value, suffix: str, **attributes: Any) -> Value:
-        new = module.append(op_name, [operand], {**attributes, "layer": layer}, result=f"{layer}_{suffix}", **common)
-        assert new.result is not None
-        return new.result
-
-    return add
-
-
 def _cycles(op: Operation) -> int:
     """Over how many cycles an activation's operand adds up: 1 when it is a total."""
     kind = op.operands[0].type
@@ -71,7 +59,7 @@ def _total(module: Module, op: Operation, exact: np.ndarray, scale: np.ndarray) 
         return operand
     start = {"initial": np.rint(exact).astype(np.int64), "exact": exact, "scale": _kept(scale)}
     if isinstance(operand.type, Count):
-        return _adder(module, op)("sc.accumulate", operand, "total", **start)
+        return add_before(module, op)("sc.accumulate", [operand], "total", **start)
     maker = operand.op
     assert maker is not None
     if maker.name not in FIXED_SUMS or np.any(maker.attributes["initial"]) or len(module.uses()[operand]) > 1:
@@ -97,7 +85,7 @@ def _level_attributes(op: Operation) -> dict[str, Any]:
 def _linear(module: Module, op: Operation) -> Value:
     """level = slope * z + offset, limited; as one multiplication, with the offset put into the accumulator's start value."""
     a: dict[str, Any] = op.attributes
-    add, encoding, length = _adder(module, op), encoding_of(op), _cycles(op)
+    add, encoding, length = add_before(module, op), encoding_of(op), _cycles(op)
     function = a["function"]
     slope, shift_in = (a["alpha"], a["beta"] / a["alpha"]) if function == "hard_sigmoid" else (1.0, 0.0)
     lo, hi = LINEAR[function] or (a["lo"], a["hi"])
@@ -110,8 +98,8 @@ def _linear(module: Module, op: Operation) -> Value:
     limits = (int(encode_level(op, np.nan_to_num(v, posinf=1e9, neginf=-1e9) / a["out_scale"])) for v in (lo, hi))
     mult, shift = _multiplier(op, ratio)
     first, last = limits
-    scaled = add("sc.rescale", total, "scaled", mult=mult, shift=shift, lo=first, hi=last)
-    return add("sc.level", scaled, "level", **_level_attributes(op))
+    scaled = add("sc.rescale", [total], "scaled", mult=mult, shift=shift, lo=first, hi=last)
+    return add("sc.level", [scaled], "level", **_level_attributes(op))
 
 
 def _multiplier(op: Operation, ratio: np.ndarray) -> tuple[Any, int]:
@@ -132,7 +120,7 @@ def _multiplier(op: Operation, ratio: np.ndarray) -> tuple[Any, int]:
 def _table(module: Module, op: Operation) -> Value:
     """The function's values at the totals, ends that no longer change cut off."""
     a: dict[str, Any] = op.attributes
-    add, length = _adder(module, op), _cycles(op)
+    add, length = add_before(module, op), _cycles(op)
     in_scale = np.asarray(a["in_scale"], dtype=np.float64)
     total = _total(module, op, a["bias"] / in_scale * length, in_scale / length)
     # The step, in real units of z, below which entries would only repeat: a part of a level at slope 1.
@@ -151,5 +139,5 @@ def _table(module: Module, op: Operation) -> Value:
     table = encode_level(op, activation(op, index * step) / a["out_scale"])
     changes = np.flatnonzero(np.diff(table))
     first, last = (changes[0], changes[-1] + 1) if changes.size else (0, 0)
-    scaled = add("sc.rescale", total, "scaled", mult=mult, shift=shift, lo=int(index[first]), hi=int(index[last]))
-    return add("sc.lookup", scaled, "level", table=table[first : last + 1], **_level_attributes(op))
+    scaled = add("sc.rescale", [total], "scaled", mult=mult, shift=shift, lo=int(index[first]), hi=int(index[last]))
+    return add("sc.lookup", [scaled], "level", table=table[first : last + 1], **_level_attributes(op))
