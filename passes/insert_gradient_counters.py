@@ -19,7 +19,7 @@ from sccc.passes.training_steps import Joint, Pooling, Products, Step
 
 CHOICES = {
     "rule": ("gdc", "gdm", "fixed"),
-    "sources": ("per-layer", "per-lane", "scrambled"),
+    "sources": ("auto", "per-layer", "per-lane", "scrambled"),
     "loss": ("cross-entropy", "squared-error"),
     "forward": ("fixed", "streams"),
 }
@@ -36,20 +36,21 @@ class InsertGradientCounters(Pass):
 
     rule: gdc (gradient counters), gdm (with momentum) or fixed (the rival: a multiplier, an adder and a register per weight).
     step_bits: the counters' step is 2**-step_bits, the learning rate. sources: one random source for all error lanes of a
-    layer, or one per lane (inputs share one either way), or scrambled: one, XORed with a mask for each lane (of inputs too).
-    weight_range: weights saturate at + and - this power of two; 0: one that holds them, at least 1. value_bits: bits of inputs
-    and activations, 0: 8, with convolutions 10; delta_bits: fractional bits of errors. relu_range: outputs of ReLU saturate at
-    this power of two, 0: 4, with convolutions 16. decay_bits: the momentum's beta is 1 - 2**-decay_bits; momentum_bits: its
-    counters saturate at 2**momentum_bits. input_range: inputs saturate there; 0: measured on calibration data, or 1.
-    gradient_range: a convolution's gradient, a sum over positions, is limited to + and - this power of two; update_range: so are
-    a dense layer's inputs where its gradients are formed. forward: fixed, or streams of `length` cycles (a power of two).
+    layer, or one per lane (inputs share one either way), or scrambled: one, XORed with a mask for each lane (of inputs too);
+    auto: scrambled where there are convolutions, else per-layer. weight_range: weights saturate at + and - this power of two;
+    0: one that holds them, at least 1. value_bits: bits of inputs and activations, 0: 8, with convolutions 10; delta_bits:
+    fractional bits of errors. relu_range: outputs of ReLU saturate at this power of two, 0: 4, with convolutions 16.
+    decay_bits: the momentum's beta is 1 - 2**-decay_bits; momentum_bits: its counters saturate at 2**momentum_bits.
+    input_range: inputs saturate there; 0: measured on calibration data, or 1. gradient_range: a convolution's gradient, a sum
+    over positions, is limited to + and - this power of two; update_range: so are a dense layer's inputs where its gradients
+    are formed. forward: fixed, or streams of `length` cycles (a power of two).
     """
 
     name: ClassVar[str] = "insert-gradient-counters"
 
     rule: str = "gdc"
     step_bits: int = 10
-    sources: str = "per-layer"
+    sources: str = "auto"
     loss: str = "cross-entropy"
     weight_range: int = 0
     value_bits: int = 0
@@ -88,10 +89,11 @@ class InsertGradientCounters(Pass):
         return _learning(Builder(self._resolved(chain), module), chain, self._range(chain, context))
 
     def _resolved(self, chain: Chain) -> InsertGradientCounters:
-        """With the values that 0 stands for."""
+        """With the values that 0 and auto stand for."""
         convolves = any(op.name == "nn.conv_layer" for op in chain.steps)
         bits, limit = self.value_bits or VALUE_BITS[convolves], self.relu_range or RELU_RANGE[convolves]
-        return replace(self, value_bits=bits, relu_range=limit)
+        sources = self.sources if self.sources != "auto" else ("per-layer", "scrambled")[convolves]
+        return replace(self, value_bits=bits, relu_range=limit, sources=sources)
 
     def _range(self, chain: Chain, context: PassContext) -> float:
         """The power of two that the input stays below."""

@@ -255,9 +255,10 @@ def _add_train(commands: Any) -> None:
         parser.add_argument(flag, type=kind, default=default, help=f"{doc} (default {default})")
     parser.add_argument(
         "--sources",
-        choices=("per-layer", "per-lane", "scrambled"),
-        default="per-layer",
-        help="random sources: one per layer, one per error lane, or one per layer with a mask for each lane",
+        choices=("auto", "per-layer", "per-lane", "scrambled"),
+        default="auto",
+        help="random sources: one per layer, one per error lane, or one per layer with a mask for each lane; auto: the last where "
+        "there are convolutions, else the first (default auto)",
     )
     parser.add_argument(
         "--forward", choices=("fixed", "streams"), default="fixed", help="forward pass in fixed point or on streams"

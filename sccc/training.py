@@ -53,7 +53,7 @@ class TrainingOptions:
     rule: str = "gdc"
     epochs: int = 20
     step_bits: int = 10
-    sources: str = "per-layer"
+    sources: str = "auto"
     loss: str = "cross-entropy"
     weight_range: int = 0
     decay_bits: int = 3
