@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sccc.ir import Module, Operation, Value
 
@@ -14,7 +15,7 @@ def add_before(module: Module, op: Operation) -> Callable[..., Value]:
     """
     layer = op.attributes["layer"]
 
-    def add(op_name: str, operands: list[Value], suffix: str, **attributes: object) -> Value:
+    def add(op_name: str, operands: list[Value], suffix: str, **attributes: Any) -> Value:
         new = module.append(
             op_name, operands, {**attributes, "layer": layer}, result=f"{layer}_{suffix}", origin=op.origin,
             location=op.location, before=op,
