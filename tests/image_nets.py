@@ -7,6 +7,15 @@ import numpy as np
 from sccc.ir import Module, Value
 from sccc.verify import verify
 
+ENCODINGS = [
+    ("unipolar", "signed"),
+    ("signed", "signed"),
+    ("bipolar", "bipolar"),
+    ("bipolar", "signed"),
+    ("unipolar", "bipolar"),
+]
+"""Encodings of image and weights that a convolution multiplies."""
+
 
 class Builder:
     """Appends layers with seeded random weights to a module; every op has an origin."""

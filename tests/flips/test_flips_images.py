@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from image_nets import Builder, conv_module, data, lenet_like
+from image_nets import ENCODINGS, Builder, conv_module, data, lenet_like
 from nets import Spec, build, lower
 from nets import data as vectors
 
@@ -17,13 +17,6 @@ from sccc.backends.simulator.product_flips import ProductFlips
 from sccc.fault_check import check_faults
 from sccc.passes import DEFAULT_PIPELINE
 
-ENCODINGS = [
-    ("unipolar", "signed"),
-    ("signed", "signed"),
-    ("bipolar", "bipolar"),
-    ("bipolar", "signed"),
-    ("unipolar", "bipolar"),
-]
 WINDOWS = {
     "pads and strides": {"pads": [1, 0, 2, 1], "strides": [2, 1]},
     "groups": {"groups": 2, "pads": [0, 1, 0, 1]},

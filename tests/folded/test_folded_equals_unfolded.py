@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from folded_nets import FoldedNet, RandomNet
-from image_nets import NETWORKS, data
+from image_nets import ENCODINGS, NETWORKS, data
 
 import sccc
 from sccc import check
@@ -15,14 +15,6 @@ from sccc.dataflow import dataflow
 from sccc.ir import Module
 from sccc.verify import verify
 
-ENCODINGS = [
-    ("unipolar", "signed"),
-    ("signed", "signed"),
-    ("bipolar", "bipolar"),
-    ("bipolar", "signed"),
-    ("unipolar", "bipolar"),
-    ("signed", "unipolar"),
-]
 WINDOWS = {
     "plain": ({}, [2, 5]),
     "pads and strides": ({"pads": [1, 0, 2, 1], "strides": [2, 1]}, [3, 8]),
@@ -43,7 +35,7 @@ def assert_bits(module: Module, x: np.ndarray, cycles: int = 0, **more: object) 
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize(("x", "w"), ENCODINGS)
+@pytest.mark.parametrize(("x", "w"), [*ENCODINGS, ("signed", "unipolar")])
 def test_convolutions_of_streams(x, w, window):
     attributes, at_once = WINDOWS[window]
     net = FoldedNet((4, 5, 4), x, w)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from image_naive import ImageNaive
-from image_nets import NETWORKS, Builder, data, lenet_like
+from image_nets import ENCODINGS, NETWORKS, Builder, data, lenet_like
 from image_nets import conv_module as conv
 
 import sccc
@@ -17,13 +17,6 @@ from sccc.backends.simulator import fused, simulate
 from sccc.diagnostics import SccError
 from sccc.ir import Module
 
-ENCODINGS = [
-    ("unipolar", "signed"),
-    ("signed", "signed"),
-    ("bipolar", "bipolar"),
-    ("bipolar", "signed"),
-    ("unipolar", "bipolar"),
-]
 WINDOWS = {
     "plain": {},
     "pads and strides": {"pads": [1, 0, 2, 1], "strides": [2, 1]},

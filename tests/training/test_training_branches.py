@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from training_checks import assert_fault_is_found, assert_kernel_equals_reference
 from training_nets import small_residual
 
 from sccc.backends.simulator.training import Trainer
 from sccc.backends.simulator.training_float import FloatRule, FloatTrainer
-from sccc.backends.verilog.training import emit_training
 from sccc.evaluate import evaluate
 from sccc.ir import Module
 from sccc.passes import PassContext, run_passes
@@ -35,15 +33,8 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("rule", "sources"), [("gdm", "per-layer"), ("gdc", "per-lane"), ("fixed", "per-layer")])
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str) -> None:
     module = made(rule=rule, sources=sources)
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    x, y = samples(60)
-    numbers, before = fast.numbers(x), plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    before, expected = assert_kernel_equals_reference(module, *samples(60))
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in LAYERS)
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
 
 
 def test_the_module_prints_parses_and_verifies() -> None:
@@ -136,6 +127,4 @@ def test_the_netlist_learns_what_the_simulator_learns() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_found(fault: str) -> None:
     module, (x, y) = made(rule="gdm"), samples(6)
-    netlist, (right, wrong) = emit_training(module), FAULTS[fault]
-    assert right in netlist.text
-    assert check_training(module, x, y, replace(netlist, text=netlist.text.replace(right, wrong))).mismatches > 0
+    assert_fault_is_found(module, x, y, *FAULTS[fault])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_checks import assert_kernel_equals_reference
 from training_nets import small_cnn
 
 from sccc.backends.simulator.training import Trainer
@@ -46,15 +47,8 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, function: str, pool: str) -> None:
     module = made(small_cnn(function, pool), rule=rule, sources=sources)
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    x, y = samples(60)
-    numbers, before = fast.numbers(x), plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    before, expected = assert_kernel_equals_reference(module, *samples(60))
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
 
 
 def test_the_module_prints_parses_and_verifies() -> None:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from training_checks import assert_kernel_equals_reference
 from training_nets import random_network
 
 from sccc.backends.simulator.training import Trainer
@@ -39,16 +40,9 @@ def samples(n: int, scale: float = 1.0, seed: int = 2) -> tuple[np.ndarray, np.n
 )
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, loss: str, function: str) -> None:
     module = made(function, rule=rule, sources=sources, loss=loss)
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    x, y = samples(120)
-    numbers, order = fast.numbers(x), np.random.default_rng(3).permutation(120)
-    before = plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y, order)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    order = np.random.default_rng(3).permutation(120)
+    before, expected = assert_kernel_equals_reference(module, *samples(120), order)
     assert any(not np.array_equal(before[name], expected[name]) for name in ("fc1_w", "fc2_w"))
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
 
 
 def test_wide_inputs_move_counters_by_what_they_are_worth() -> None:

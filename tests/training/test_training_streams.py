@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_checks import assert_fault_is_found, assert_kernel_equals_reference
 from training_nets import random_network
 
 from sccc.api import load
@@ -44,15 +45,8 @@ def samples(n: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("rule", "length"), [("gdc", 64), ("gdm", 256)])
 def test_the_kernels_tables_equal_the_streams_bit_by_bit(rule: str, length: int) -> None:
     module = made(rule=rule, length=length)
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    x, y = samples(60)
-    numbers, before = fast.numbers(x), plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    before, expected = assert_kernel_equals_reference(module, *samples(60))
     assert not np.array_equal(before["fc1_w"], expected["fc1_w"])
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
 
 
 def test_the_weights_sngs_read_the_counters() -> None:
@@ -158,10 +152,6 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_found(fault: str) -> None:
-    module = made()
-    netlist = emit_training(module)
-    right, wrong = FAULTS[fault]
-    assert right in netlist.text
-    x, y = samples(8)
+    module, (x, y) = made(), samples(8)
     assert check_training(module, x, y).mismatches == 0
-    assert check_training(module, x, y, replace(netlist, text=netlist.text.replace(right, wrong))).mismatches > 0
+    assert_fault_is_found(module, x, y, *FAULTS[fault])

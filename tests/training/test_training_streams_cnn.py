@@ -8,6 +8,7 @@ from subprocess import run
 
 import numpy as np
 import pytest
+from training_checks import assert_fault_is_found, assert_kernel_equals_reference
 from training_nets import small_cnn
 
 from sccc.backends.simulator.training import Trainer
@@ -74,15 +75,8 @@ def grouped(encoding: str = "signed", pads: int = 1) -> Module:
 )
 def test_the_kernels_tables_equal_the_streams_bit_by_bit(rule: str, length: int, function: str, pool: str) -> None:
     module = made(function, pool, rule=rule, length=length)
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    x, y = samples(40)
-    numbers, before = fast.numbers(x), plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
+    before, expected = assert_kernel_equals_reference(module, *samples(40))
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
 
 
 def test_groups_and_strides_too() -> None:
@@ -202,11 +196,8 @@ def test_verilator_and_yosys_accept_the_netlist(tmp_path: Path) -> None:
 def test_groups_in_icarus() -> None:
     module, x = grouped(), np.random.default_rng(3).uniform(-1, 1, (8, 100))
     assert check_training(module, x, np.zeros(8, dtype=int)).mismatches == 0
-    netlist = emit_training(module)
     for right, wrong in (("a = (p*G + g)*N + i;", "a = p*G*N + i;"), ("j < (g + 1)*M", "j < g*M + 1")):
-        assert right in netlist.text
-        broken = replace(netlist, text=netlist.text.replace(right, wrong))
-        assert check_training(module, x, np.zeros(8, dtype=int), broken).mismatches > 0
+        assert_fault_is_found(module, x, np.zeros(8, dtype=int), right, wrong)
 
 
 FAULTS = {
@@ -224,6 +215,4 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_found(fault: str) -> None:
     module, (x, y) = made(), samples(4)
-    netlist, (right, wrong) = emit_training(module), FAULTS[fault]
-    assert right in netlist.text
-    assert check_training(module, x, y, replace(netlist, text=netlist.text.replace(right, wrong))).mismatches > 0
+    assert_fault_is_found(module, x, y, *FAULTS[fault])
