@@ -11,9 +11,9 @@ from sccc.diagnostics import Collector
 from sccc.ir import Module, Operation, Value
 from sccc.learning import seen_through
 from sccc.passes.manager import Pass, PassContext, register
+from sccc.passes.trainable import JOINT, WEIGHTED, Trainable, read_trainable
 from sccc.passes.training_activations import step_name, through
 from sccc.passes.training_builder import Builder
-from sccc.passes.training_chain import JOINT, WEIGHTED, Chain, read_chain
 from sccc.passes.training_loss import loss
 from sccc.passes.training_steps import Joint, Pooling, Products, Step
 
@@ -85,33 +85,33 @@ class InsertGradientCounters(Pass):
         problems.raise_if_any()
 
     def run(self, module: Module, context: PassContext) -> Module:
-        chain = read_chain(module)
-        return _learning(Builder(self._resolved(chain), module), chain, self._range(chain, context))
+        network = read_trainable(module)
+        return _learning(Builder(self._resolved(network), module), network, self._range(network, context))
 
-    def _resolved(self, chain: Chain) -> InsertGradientCounters:
+    def _resolved(self, network: Trainable) -> InsertGradientCounters:
         """With the values that 0 and auto stand for."""
-        convolves = any(op.name == "nn.conv_layer" for op in chain.steps)
+        convolves = any(op.name == "nn.conv_layer" for op in network.steps)
         bits, limit = self.value_bits or VALUE_BITS[convolves], self.relu_range or RELU_RANGE[convolves]
         sources = self.sources if self.sources != "auto" else ("per-layer", "scrambled")[convolves]
         return replace(self, value_bits=bits, relu_range=limit, sources=sources)
 
-    def _range(self, chain: Chain, context: PassContext) -> float:
+    def _range(self, network: Trainable, context: PassContext) -> float:
         """The power of two that the input stays below."""
         most = self.input_range
         if not most and context.calibration is not None:
             x = context.calibration.reshape(len(context.calibration), -1)
-            most = float(np.abs((x - chain.offset) / chain.scale).max())
+            most = float(np.abs((x - network.offset) / network.scale).max())
         return max(1.0, 2.0 ** np.ceil(np.log2(most))) if most else 1.0
 
 
-def _learning(b: Builder, chain: Chain, input_range: float) -> Module:
+def _learning(b: Builder, network: Trainable, input_range: float) -> Module:
     """The module: forward in order, the loss, then backward, with each layer's update behind its error."""
-    source, last = chain.source, chain.steps[-1]
+    source, last = network.source, network.steps[-1]
     assert source.result is not None and last.result is not None
     b.origin(source)
     top, affine = 1 << b.options.value_bits, {}
-    if chain.scale.ndim:
-        affine = {"scale": chain.scale, "offset": chain.offset}
+    if network.scale.ndim:
+        affine = {"scale": network.scale, "offset": network.offset}
     x = b.add(
         "input", [], source.result.name, shape=[source.result.type.lanes], name=source.attributes["name"],
         bits=b.options.value_bits - round(np.log2(input_range)), lo=-top, hi=top, **affine,
@@ -119,16 +119,16 @@ def _learning(b: Builder, chain: Chain, input_range: float) -> Module:
     label = b.add("label", [], "label", classes=last.result.type.lanes)
     steps: list[Step] = []
     made: dict[Value, Value] = {source.result: x}
-    for op in chain.steps:
+    for op in network.steps:
         b.origin(op)
         operands = [made[seen_through(value)] for value in op.operands]
         steps.append(_step(b, op, operands, op is last))
         assert op.result is not None
         made[op.result] = steps[-1].out
     assert isinstance(steps[-1], Products)
-    _backward(b, steps, loss(b, steps[-1], label), chain.learned())
-    b.origin(chain.output)
-    b.add("output", [steps[-1].out], name=chain.output.attributes["name"])
+    _backward(b, steps, loss(b, steps[-1], label), network.learned())
+    b.origin(network.output)
+    b.add("output", [steps[-1].out], name=network.output.attributes["name"])
     return b.module
 
 
@@ -162,4 +162,4 @@ def _backward(b: Builder, steps: list[Step], delta: Value, learned: set[Value]) 
                 errors[value] = error
 
 
-__all__ = ["Chain", "InsertGradientCounters", "read_chain"]
+__all__ = ["InsertGradientCounters"]

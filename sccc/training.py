@@ -27,7 +27,7 @@ from sccc.passes import PassContext, run_passes
 from sccc.passes.fold_constants import FoldConstants
 from sccc.passes.fuse_layers import FuseLayers
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
-from sccc.passes.training_chain import WEIGHTED, Chain, read_chain
+from sccc.passes.trainable import WEIGHTED, Trainable, read_trainable
 from sccc.training_weights import FIRST_WEIGHTS, new_weights
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
@@ -152,9 +152,9 @@ def train(
     With a checkpoint the state is kept there after every epoch; a run that finds one of its own goes on behind it, and ends as if
     it had never stopped. Raises SccError for data without classes or a foreign checkpoint.
     """
-    chain = read_chain(module)
-    _check_classes(chain, samples, test)
-    learner, numbers, test_numbers = _prepared(module, chain, samples.x, test.x, options)
+    network = read_trainable(module)
+    _check_classes(network, samples, test)
+    learner, numbers, test_numbers = _prepared(module, network, samples.x, test.x, options)
     assert samples.y is not None and test.y is not None
     labels, test_labels = samples.y.astype(np.int64), test.y.astype(np.int64)
     result = TrainingResult(options)
@@ -175,12 +175,12 @@ def train(
         result.seconds += time.perf_counter() - started
         if checkpoint is not None:
             _keep(checkpoint, fingerprint, learner, result)
-    result.layers = _trained_layers(chain, learner)
+    result.layers = _trained_layers(network, learner)
     return result
 
 
-def _check_classes(chain: Chain, samples: Data, test: Data) -> None:
-    last = chain.layers[-1].result
+def _check_classes(network: Trainable, samples: Data, test: Data) -> None:
+    last = network.layers[-1].result
     assert last is not None
     for name, data in (("training", samples), ("test", test)):
         if data.y is None or data.y.dtype.kind not in "iub":
@@ -194,15 +194,15 @@ def _check_classes(chain: Chain, samples: Data, test: Data) -> None:
 
 
 def _prepared(
-    module: Module, chain: Chain, x: np.ndarray, test: np.ndarray, options: TrainingOptions
+    module: Module, network: Trainable, x: np.ndarray, test: np.ndarray, options: TrainingOptions
 ) -> tuple[_Learner, np.ndarray, np.ndarray]:
     """The learner, and both sets of samples in its form."""
     if options.rule in COUNTER_RULES:
         trainer = Trainer(training_module(module, options, x))
         return trainer, trainer.numbers(x), trainer.numbers(test)
     beta = 1.0 - 2.0**-options.decay_bits if options.rule == "float-momentum" else 0.0
-    learner = FloatTrainer(chain.steps, FloatRule(2.0**-options.step_bits, beta, options.loss))
-    both = [learner.numbers((d.reshape(len(d), -1) - chain.offset) / chain.scale) for d in (x, test)]
+    learner = FloatTrainer(network.steps, FloatRule(2.0**-options.step_bits, beta, options.loss))
+    both = [learner.numbers((d.reshape(len(d), -1) - network.offset) / network.scale) for d in (x, test)]
     return learner, both[0], both[1]
 
 
@@ -219,10 +219,10 @@ def _compile_kernels(learner: _Learner, numbers: np.ndarray, labels: np.ndarray)
     learner.state = state
 
 
-def _trained_layers(chain: Chain, learner: _Learner) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _trained_layers(network: Trainable, learner: _Learner) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found = learner.layers() if isinstance(learner, FloatTrainer) else {}
     state = learner.state
-    for op in chain.layers:
+    for op in network.layers:
         assert op.result is not None
         name, shape = op.result.name, np.asarray(op.attributes["weight"]).shape
         if isinstance(learner, Trainer):

@@ -16,7 +16,7 @@ from sccc.diagnostics import Collector, Location, SccError
 from sccc.frontend import load_onnx
 from sccc.frontend.names import shown
 from sccc.ir import Module
-from sccc.passes.training_chain import WEIGHTED
+from sccc.passes.trainable import WEIGHTED
 from sccc.training import layered
 from sccc.training_batchnorm import FoldedNormalization, drop_unread
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sccc.ir import Module, Operation
 from sccc.learning import seen_through
-from sccc.passes.training_chain import JOINT, WEIGHTED
+from sccc.passes.trainable import JOINT, WEIGHTED
 
 FIRST_WEIGHTS = ("auto", "glorot", "he")
 

@@ -13,7 +13,7 @@ from sccc.evaluate import evaluate
 from sccc.ir import Module
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
-from sccc.passes.training_chain import read_chain
+from sccc.passes.trainable import read_trainable
 from sccc.text import parse_module
 from sccc.training_check import check_training
 from sccc.verify import verify
@@ -52,7 +52,7 @@ def test_meaning_in_reals_is_the_float_network_within_rounding() -> None:
 
 def float_gradients(network: Module, x: np.ndarray, label: int) -> dict[str, np.ndarray]:
     """Weights' gradients of the float yardstick: what one step at rate 1 takes off."""
-    learner = FloatTrainer(read_chain(network).steps, FloatRule(1.0))
+    learner = FloatTrainer(read_trainable(network).steps, FloatRule(1.0))
     before = learner.layers()
     learner.train(learner.numbers(x), np.array([label]))
     return {name: before[name][0] - weight for name, (weight, _) in learner.layers().items()}

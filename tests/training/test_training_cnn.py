@@ -18,7 +18,7 @@ from sccc.evaluate import evaluate
 from sccc.ir import Module
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
-from sccc.passes.training_chain import read_chain
+from sccc.passes.trainable import read_trainable
 from sccc.text import parse_module
 from sccc.training import TrainingOptions, train
 from sccc.verify import verify
@@ -68,7 +68,7 @@ def test_meaning_in_reals_is_the_float_network_within_rounding(function: str, po
 
 def float_gradients(network: Module, x: np.ndarray, label: int) -> dict[str, np.ndarray]:
     """Weights' gradients of the float yardstick: what one step at rate 1 takes off."""
-    learner = FloatTrainer(read_chain(network).steps, FloatRule(1.0))
+    learner = FloatTrainer(read_trainable(network).steps, FloatRule(1.0))
     before = learner.layers()
     learner.train(learner.numbers(x), np.array([label]))
     return {name: before[name][0] - weight for name, (weight, _) in learner.layers().items()}
@@ -147,4 +147,4 @@ def test_what_cannot_be_trained_is_refused_with_its_place() -> None:
     odd = small_cnn()
     odd.ops_named("nn.conv_layer")[1].attributes["function"] = "hard_swish"
     with pytest.raises(SccError, match="hard_swish has no backward form"):
-        read_chain(odd)
+        read_trainable(odd)

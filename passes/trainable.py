@@ -21,7 +21,7 @@ MOST_NUMBERS = 1 << 28
 
 
 @dataclass(frozen=True)
-class Chain:
+class Trainable:
     """The input, (x - offset) / scale of it, the steps in order (each behind those that it reads), the output's op."""
 
     source: Operation
@@ -44,8 +44,8 @@ class Chain:
         return found
 
 
-def read_chain(module: Module) -> Chain:
-    """The chain that a module after fuse-layers is. Raises SccError with everything that cannot be trained."""
+def read_trainable(module: Module) -> Trainable:
+    """The trainable network that a module after fuse-layers is. Raises SccError with everything that cannot be trained."""
     problems = Collector()
     steps: list[Operation] = []
     offset, scale = np.zeros(()), np.ones(())
@@ -69,7 +69,7 @@ def read_chain(module: Module) -> Chain:
     _check_input(module, steps, problems)
     _check_size(module, steps, problems)
     problems.raise_if_any()
-    return Chain(module.inputs[0], offset, scale, steps, module.outputs[0])
+    return Trainable(module.inputs[0], offset, scale, steps, module.outputs[0])
 
 
 def _check_step(op: Operation, problems: Collector) -> None:
