@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from sccc.diagnostics import Collector
+from sccc.config import option
 from sccc.ir import Module, Operation, Value
 from sccc.learning import seen_through
+from sccc.learning_options import RELU_RANGE, VALUE_BITS, CounterOptions
 from sccc.passes.manager import Pass, PassContext, register
 from sccc.passes.trainable import JOINT, WEIGHTED, Trainable, read_trainable
 from sccc.passes.training_activations import step_name, through
@@ -17,72 +18,15 @@ from sccc.passes.training_builder import Builder
 from sccc.passes.training_loss import loss
 from sccc.passes.training_steps import Joint, Pooling, Products, Step
 
-CHOICES = {
-    "rule": ("gdc", "gdm", "fixed"),
-    "sources": ("auto", "per-layer", "per-lane", "scrambled"),
-    "loss": ("cross-entropy", "squared-error"),
-    "forward": ("fixed", "streams"),
-}
-
-VALUE_BITS, RELU_RANGE = (8, 10), (4, 16)
-"""Of dense networks, and of those with convolutions, whose sums of nonnegative numbers grow larger (measured: LeNet's maps, which
-nothing holds back once they saturate at 4, do so within 8,000 samples)."""
-
 
 @register
 @dataclass(frozen=True)
-class InsertGradientCounters(Pass):
-    """Add loss, backward graph, ternary quantisers and gradient counters: the network learns on chip (after fuse-layers).
-
-    rule: gdc (gradient counters), gdm (with momentum) or fixed (the rival: a multiplier, an adder and a register per weight).
-    step_bits: the counters' step is 2**-step_bits, the learning rate. sources: one random source for all error lanes of a
-    layer, or one per lane (inputs share one either way), or scrambled: one, XORed with a mask for each lane (of inputs too);
-    auto: scrambled where there are convolutions, else per-layer. weight_range: weights saturate at + and - this power of two;
-    0: one that holds them, at least 1. value_bits: bits of inputs and activations, 0: 8, with convolutions 10; delta_bits:
-    fractional bits of errors. relu_range: outputs of ReLU saturate at this power of two, 0: 4, with convolutions 16.
-    decay_bits: the momentum's beta is 1 - 2**-decay_bits; momentum_bits: its counters saturate at 2**momentum_bits.
-    input_range: inputs saturate there; 0: measured on calibration data, or 1. gradient_range: a convolution's gradient, a sum
-    over positions, is limited to + and - this power of two; update_range: so are a dense layer's inputs where its gradients
-    are formed. forward: fixed, or streams of `length` cycles (a power of two).
-    """
+class InsertGradientCounters(CounterOptions, Pass):
+    """Add loss, backward graph, ternary quantisers and gradient counters: the network learns on chip (after fuse-layers)."""
 
     name: ClassVar[str] = "insert-gradient-counters"
 
-    rule: str = "gdc"
-    step_bits: int = 10
-    sources: str = "auto"
-    loss: str = "cross-entropy"
-    weight_range: int = 0
-    value_bits: int = 0
-    delta_bits: int = 16
-    decay_bits: int = 3
-    momentum_bits: int = 4
-    input_range: float = 0.0
-    gradient_range: int = 4
-    update_range: int = 2
-    relu_range: int = 0
-    forward: str = "fixed"
-    length: int = 256
-    random_seed: int = 1
-
-    def __post_init__(self) -> None:
-        problems = Collector()
-        for option, known in CHOICES.items():
-            if getattr(self, option) not in known:
-                problems.add(f"unknown {option} '{getattr(self, option)}'", advice="known: " + ", ".join(known))
-        for option, least, most in (
-            ("step_bits", 2, 20), ("value_bits", 0, 16), ("relu_range", 0, 64), ("delta_bits", 4, 16), ("weight_range", 0, 64),
-            ("decay_bits", 1, 12), ("momentum_bits", 1, 12), ("gradient_range", 1, 64), ("update_range", 1, 64),
-            ("length", 16, 1024),
-        ):  # fmt: skip
-            if not least <= getattr(self, option) <= most:
-                problems.add(f"{option} = {getattr(self, option)} is outside {least} .. {most}")
-        for option in ("weight_range", "gradient_range", "update_range", "relu_range", "length"):
-            if getattr(self, option) & (getattr(self, option) - 1):
-                problems.add(f"{option} = {getattr(self, option)} is no power of two")
-        if not 0.0 <= self.input_range < 2.0 ** (self.value_bits or VALUE_BITS[0]):
-            problems.add(f"input_range = {self.input_range} is outside 0 .. {1 << (self.value_bits or VALUE_BITS[0])}")
-        problems.raise_if_any()
+    random_seed: int = option(1, "seed of the random sources", lo=0)
 
     def run(self, module: Module, context: PassContext) -> Module:
         network = read_trainable(module)

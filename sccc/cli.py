@@ -8,12 +8,15 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import Field
 from typing import Any, NoReturn
 
 from sccc import __version__
 from sccc.config import OPTION_FIELDS
 from sccc.diagnostics import SccError, nearest
+from sccc.learning_options import TRAINING_FIELDS
 
 COMMANDS = ("compile", "simulate", "check", "report", "sweep", "train", "bench-training", "ops", "passes", "setup-eda")
 HANDLERS = {
@@ -232,45 +235,14 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--data", metavar="D.npz", required=True, help="x_train, y_train, x_test and y_test")
     parser.add_argument("--limit", type=_natural, default=0, metavar="N", help="only the first N training samples")
     parser.add_argument("-o", "--output", metavar="FILE", help="the trained model: .onnx (the same graph) or .sc")
-    rules = ("gdc", "gdm", "fixed", "float", "float-momentum")
-    parser.add_argument("--rule", choices=rules, default="gdc", help="gradient counters, with momentum, or a rival")
-    parser.add_argument("--against", choices=rules, default=None, help="a second rule in the same run, to compare")
-    for flag, kind, default, doc in (
-        ("--epochs", _positive, 20, "passes over the samples"),
-        ("--step-bits", _positive, 10, "a counter's step, and the float rules' learning rate, is 2**-STEP_BITS"),
-        (
-            "--weight-range",
-            _natural,
-            0,
-            "weights saturate at + and - this power of two; 0: what holds them, at least 1",
-        ),
-        ("--decay-bits", _positive, 3, "momentum: beta = 1 - 2**-DECAY_BITS"),
-        ("--momentum-bits", _positive, 4, "momentum counters saturate at 2**MOMENTUM_BITS"),
-        ("--gradient-range", _positive, 4, "a convolution's gradients are limited to + and - this power of two"),
-        ("--relu-range", _natural, 0, "outputs of ReLU saturate at this power of two; 0: 4, with convolutions 16"),
-        ("--value-bits", _natural, 0, "bits of inputs and activations; 0: 8, with convolutions 10"),
-        ("--length", _positive, 256, "cycles of a window of --forward streams"),
-        ("--seed", _natural, 1, "of the samples' order, the random sources and new weights"),
-    ):
-        parser.add_argument(flag, type=kind, default=default, help=f"{doc} (default {default})")
     parser.add_argument(
-        "--sources",
-        choices=("auto", "per-layer", "per-lane", "scrambled"),
-        default="auto",
-        help="random sources: one per layer, one per error lane, or one per layer with a mask for each lane; auto: the last where "
-        "there are convolutions, else the first (default auto)",
+        "--against",
+        choices=TRAINING_FIELDS["rule"].metadata["choices"],
+        default=None,
+        help="a second rule in the same run, to compare",
     )
-    parser.add_argument(
-        "--forward", choices=("fixed", "streams"), default="fixed", help="forward pass in fixed point or on streams"
-    )
-    parser.add_argument("--loss", choices=("cross-entropy", "squared-error"), default="cross-entropy")
     parser.add_argument("--from-scratch", action="store_true", help="start from new random weights")
-    parser.add_argument(
-        "--first-weights",
-        choices=("auto", "glorot", "he"),
-        default="auto",
-        help="kind of the new weights (default auto: he in networks of more than 8 layers)",
-    )
+    _add_fields(parser, (field for field in TRAINING_FIELDS.values() if field.metadata))
     parser.add_argument(
         "--checkpoint", metavar="F.npz", help="keep the state there after each epoch, and go on from it"
     )
@@ -308,12 +280,7 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """The options of compilation, from `sccc.config.Options`. None means not given, so that a config file's value holds."""
     group = parser.add_argument_group("compilation")
-    for name, field in OPTION_FIELDS.items():
-        flag = "--" + name.replace("_", "-")
-        choices = field.metadata["choices"]
-        shown = "|".join(choices) if choices else name.upper().split("_")[-1]
-        text = f"{field.metadata['doc']} (default {field.default})"
-        group.add_argument(flag, type=_TYPES[type(field.default)], default=None, metavar=shown, help=text)
+    _add_fields(group, OPTION_FIELDS.values())
     group.add_argument(
         "--calibrate", metavar="D.npz", help="samples from which activation ranges and variances are measured"
     )
@@ -324,6 +291,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
     output.add_argument("-v", "--verbose", action="store_true", help="show the IR after each pass, and timings")
+
+
+def _add_fields(group: Any, fields: Iterable[Field[Any]]) -> None:
+    """An argument for each field that is made by `sccc.config.option`; its value is None where it is not given."""
+    for field in fields:
+        flag = "--" + field.name.replace("_", "-")
+        choices = field.metadata["choices"]
+        shown = "|".join(choices) if choices else field.name.upper().split("_")[-1]
+        text = f"{field.metadata['doc']} (default {field.default})"
+        group.add_argument(flag, type=_TYPES[type(field.default)], default=None, metavar=shown, help=text)
 
 
 def _positive(text: str) -> int:

@@ -24,9 +24,12 @@ def option(
     lo: float | None = None,
     hi: float | None = None,
     per_layer: bool = True,
+    power: bool = False,
 ) -> Any:
-    """A field of `Options`: `lo` and `hi` bound numbers, `choices` words; `per_layer` options may differ by layer."""
-    return field(default=default, metadata={"doc": doc, "choices": choices, "lo": lo, "hi": hi, "per_layer": per_layer})
+    """A field of options: `lo` and `hi` bound numbers, `choices` words; `per_layer` options may differ by layer; `power`: a number
+    other than 0 must be a power of two."""
+    facts = {"doc": doc, "choices": choices, "lo": lo, "hi": hi, "per_layer": per_layer, "power": power}
+    return field(default=default, metadata=facts)
 
 
 FIXED_WIDTH = 8
@@ -118,8 +121,7 @@ class Options:
 
     def __post_init__(self) -> None:
         problems = Collector()
-        for f in dataclasses.fields(self):
-            _check(f, getattr(self, f.name), problems)
+        check_fields(self, problems)
         if self.bits == 1 and self.style != "fixed":
             advice = "take at least 2 bits, or 0 for what the length resolves"
             problems.add("sources of 1 bit are all alike", Location(option="bits"), advice)
@@ -142,6 +144,13 @@ OPTION_FIELDS = {f.name: f for f in dataclasses.fields(Options)}
 LAYER_ADVICE = 'write a table for each layer that differs: [layer."NAME"], the name in quotes'
 
 
+def check_fields(options: Any, problems: Collector) -> None:
+    """Each field of a dataclass of options that is made by `option`, against what it permits."""
+    for f in dataclasses.fields(options):
+        if "doc" in f.metadata:
+            _check(f, getattr(options, f.name), problems)
+
+
 def _check(f: dataclasses.Field[Any], value: Any, problems: Collector) -> None:
     place = Location(option=f.name.replace("_", "-"))
     wanted: Any = type(f.default)
@@ -157,6 +166,8 @@ def _check(f: dataclasses.Field[Any], value: Any, problems: Collector) -> None:
     elif (lo is not None and value < lo) or (hi is not None and value > hi):
         bounds = f"outside {lo} .. {hi}" if hi is not None else f"less than {lo}"
         problems.add(f"{value} is {bounds}", place, f.metadata["doc"])
+    elif f.metadata["power"] and int(value) & (int(value) - 1):
+        problems.add(f"{value} is no power of two", place, f.metadata["doc"])
 
 
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "text"}

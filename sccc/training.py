@@ -23,16 +23,13 @@ from sccc.data import Data
 from sccc.diagnostics import Location, SccError
 from sccc.files import write_files
 from sccc.ir import Module, Operation
+from sccc.learning_options import COUNTER_RULES, TrainingOptions
 from sccc.passes import PassContext, run_passes
 from sccc.passes.fold_constants import FoldConstants
 from sccc.passes.fuse_layers import FuseLayers
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.passes.trainable import WEIGHTED, Trainable, read_trainable
-from sccc.training_weights import FIRST_WEIGHTS, new_weights
-
-COUNTER_RULES = ("gdc", "gdm", "fixed")
-FLOAT_RULES = ("float", "float-momentum")
-RULES = COUNTER_RULES + FLOAT_RULES
+from sccc.training_weights import new_weights
 
 CHUNK = 1000
 """Samples between two reports of progress."""
@@ -42,57 +39,6 @@ CALIBRATION = 2000
 
 Progress = Callable[[int, int, str], None]
 """Told the samples done, those of all epochs, and the accuracy as text."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train. epochs: passes over the samples; step_bits: the step (in float the learning rate) is 2**-step_bits; seed: of
-    the order, the sources and new weights; from_scratch: start from new weights, of the kind first_weights; the others: as in
-    insert-gradient-counters."""
-
-    rule: str = "gdc"
-    epochs: int = 20
-    step_bits: int = 10
-    sources: str = "auto"
-    loss: str = "cross-entropy"
-    weight_range: int = 0
-    decay_bits: int = 3
-    momentum_bits: int = 4
-    gradient_range: int = 4
-    relu_range: int = 0
-    value_bits: int = 0
-    forward: str = "fixed"
-    length: int = 256
-    from_scratch: bool = False
-    first_weights: str = "auto"
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise SccError(f"unknown rule '{self.rule}'", Location(option="--rule"), "known: " + ", ".join(RULES))
-        if self.first_weights not in FIRST_WEIGHTS:
-            raise SccError(f"unknown first_weights '{self.first_weights}'", advice="known: " + ", ".join(FIRST_WEIGHTS))
-        if self.epochs < 1 or self.seed < 0:
-            raise SccError("epochs must be positive, and seed not negative")
-        self.counters()
-
-    def counters(self) -> InsertGradientCounters:
-        """The pass with these options. Raises SccError when one is out of range."""
-        return InsertGradientCounters(
-            rule=self.rule if self.rule in COUNTER_RULES else "gdc",
-            step_bits=self.step_bits,
-            sources=self.sources,
-            loss=self.loss,
-            weight_range=self.weight_range,
-            decay_bits=self.decay_bits,
-            momentum_bits=self.momentum_bits,
-            gradient_range=self.gradient_range,
-            relu_range=self.relu_range,
-            value_bits=self.value_bits,
-            forward=self.forward,
-            length=self.length,
-            random_seed=self.seed,
-        )
 
 
 @dataclass
@@ -208,7 +154,8 @@ def _prepared(
 
 def training_module(module: Module, options: TrainingOptions, x: np.ndarray) -> Module:
     """The training module of a layered one; the input's range is measured on x."""
-    return run_passes(module.clone(), [options.counters()], PassContext(calibration=x[:CALIBRATION]))
+    counters = InsertGradientCounters(**options.counters(), random_seed=options.seed)
+    return run_passes(module.clone(), [counters], PassContext(calibration=x[:CALIBRATION]))
 
 
 def _compile_kernels(learner: _Learner, numbers: np.ndarray, labels: np.ndarray) -> None:
@@ -286,7 +233,6 @@ def _resume(path: Path, fingerprint: str, learner: _Learner, result: TrainingRes
 
 
 __all__ = [
-    "RULES",
     "TrainingOptions",
     "TrainingResult",
     "layered",

@@ -23,8 +23,9 @@ from sccc.data import Data, load_data
 from sccc.diagnostics import Collector, Location
 from sccc.files import check_writable, write_files
 from sccc.ir import Attribute, Module
+from sccc.learning_options import TrainingOptions
 from sccc.ops import REGISTRY
-from sccc.training import TrainingOptions, new_weights, train, training_module, with_weights
+from sccc.training import new_weights, train, training_module, with_weights
 from sccc.types import Fixed, Real
 
 PUBLISHED = {"time": 4.7e6 / 1.6e6, "energy": 1.1e8 / 1.2e7, "throughput_per_area": 57 / 1.5}

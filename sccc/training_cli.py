@@ -17,7 +17,8 @@ from sccc.data import Data, load_data
 from sccc.diagnostics import Collector, Location
 from sccc.files import check_writable, write_files
 from sccc.ir import Module
-from sccc.training import Progress, TrainingOptions, TrainingResult, layered, new_weights, train, with_weights
+from sccc.learning_options import TRAINING_FIELDS, TrainingOptions
+from sccc.training import Progress, TrainingResult, layered, new_weights, train, with_weights
 from sccc.training_onnx import WritableModel
 
 OUTPUTS = (".onnx", ".sc")
@@ -28,24 +29,8 @@ def run_train(args: argparse.Namespace) -> int:
     problems = Collector()
     options = TrainingOptions()
     with problems.catching():
-        options = TrainingOptions(
-            rule=args.rule,
-            epochs=args.epochs,
-            step_bits=args.step_bits,
-            sources=args.sources,
-            loss=args.loss,
-            weight_range=args.weight_range,
-            decay_bits=args.decay_bits,
-            momentum_bits=args.momentum_bits,
-            gradient_range=args.gradient_range,
-            relu_range=args.relu_range,
-            value_bits=args.value_bits,
-            forward=args.forward,
-            length=args.length,
-            from_scratch=args.from_scratch,
-            first_weights=args.first_weights,
-            seed=args.seed,
-        )
+        given = {name: getattr(args, name) for name in TRAINING_FIELDS if getattr(args, name) is not None}
+        options = TrainingOptions(**given)
     _check_files(args, problems)
     module = Module()
     with problems.catching():
@@ -60,9 +45,9 @@ def run_train(args: argparse.Namespace) -> int:
     if options.from_scratch:
         new_weights(module, options.seed, options.first_weights)
     results = []
-    for rule in dict.fromkeys([args.rule, *([args.against] if args.against else [])]):
+    for rule in dict.fromkeys([options.rule, *([args.against] if args.against else [])]):
         own = replace(options, rule=rule)
-        checkpoint = Path(args.checkpoint) if args.checkpoint and rule == args.rule else None
+        checkpoint = Path(args.checkpoint) if args.checkpoint and rule == options.rule else None
         with _bar(rule, options.epochs) as progress:
             results.append(train(module, data[0], data[1], own, checkpoint=checkpoint, progress=progress))
     _write(args, module, target, results)

@@ -8,8 +8,6 @@ from sccc.ir import Module, Operation
 from sccc.learning import seen_through
 from sccc.passes.trainable import JOINT, WEIGHTED
 
-FIRST_WEIGHTS = ("auto", "glorot", "he")
-
 DEEP = 8
 """With more layers than this, auto is he."""
 

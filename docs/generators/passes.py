@@ -42,5 +42,7 @@ def _row(f: dataclasses.Field[object]) -> tuple[str, str, str, str]:
     shared = OPTION_FIELDS.get(f.name)
     default = code(str(f.default)) if f.default != "" else "the compilation's"
     option = f.name.replace("_", "-")
-    meaning = f"as [--{option}](options.md#{option}): {text(shared.metadata['doc'])}" if shared else ""
+    meaning = text(f.metadata.get("doc", ""))
+    if shared and not meaning:
+        meaning = f"as [--{option}](options.md#{option}): {text(shared.metadata['doc'])}"
     return code(option), type(f.default).__name__, default, meaning

@@ -11,7 +11,8 @@ from training_nets import DIGITS, MODEL
 from sccc.api import load
 from sccc.data import Data
 from sccc.ir import Module
-from sccc.training import TrainingOptions, layered, training_module
+from sccc.learning_options import TrainingOptions
+from sccc.training import layered, training_module
 
 
 @pytest.fixture(scope="session")

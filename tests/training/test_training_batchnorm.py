@@ -14,7 +14,8 @@ from sccc.api import load
 from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
 from sccc.ir import Module
-from sccc.training import TrainingOptions, layered, new_weights, with_weights
+from sccc.learning_options import TrainingOptions
+from sccc.training import layered, new_weights, with_weights
 from sccc.training_onnx import Layers, WritableModel
 
 CIFAR = Path(__file__).parents[2] / "examples" / "cifar10"
@@ -77,5 +78,5 @@ def test_the_last_layer_of_a_branch_is_smaller_and_a_shortcut_is_not() -> None:
         op.result.name: np.abs(op.attributes["weight"]).max() for op in module.ops_named("nn.conv_layer") if op.result
     }
     assert most["pw"] < np.sqrt(3 / 4) / np.sqrt(2) < most["short"] < np.sqrt(3 / 4)
-    with pytest.raises(SccError, match="unknown first_weights"):
+    with pytest.raises(SccError, match="option first-weights: unknown value 'large'"):
         TrainingOptions(first_weights="large")

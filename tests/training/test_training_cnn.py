@@ -16,11 +16,12 @@ from sccc.data import Data
 from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
 from sccc.ir import Module
+from sccc.learning_options import TrainingOptions
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.passes.trainable import read_trainable
 from sccc.text import parse_module
-from sccc.training import TrainingOptions, train
+from sccc.training import train
 from sccc.verify import verify
 
 POOLS = ("nn.max_pool", "nn.avg_pool")

@@ -18,7 +18,8 @@ from sccc.cli import main
 from sccc.data import Data
 from sccc.diagnostics import SccError
 from sccc.ir import Module
-from sccc.training import TrainingOptions, train, with_weights
+from sccc.learning_options import TrainingOptions
+from sccc.training import train, with_weights
 
 Both = tuple[Data, Data]
 
@@ -119,7 +120,7 @@ def test_two_rules_in_one_run_are_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--step-bits", "40"], "step_bits = 40 is outside"),
+        (["--step-bits", "40"], "40 is outside 2 .. 20"),
         (["--weight-range", "3"], "no power of two"),
         (["-o", "trained.txt"], "an .onnx or a .sc file"),
         (["-o", str(MODEL)], "would overwrite"),

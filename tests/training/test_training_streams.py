@@ -20,10 +20,11 @@ from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
 from sccc.ir import Module
 from sccc.learning import StreamProduct, stream_windows
+from sccc.learning_options import TrainingOptions
 from sccc.ops import REGISTRY
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
-from sccc.training import TrainingOptions, train
+from sccc.training import train
 from sccc.training_check import check_training
 from sccc.verify import verify
 
@@ -112,8 +113,8 @@ def test_it_prints_parses_and_emits(tmp_path: Path) -> None:
     [
         ({"length": 512}, "resolves more levels than %x has"),
         ({"length": 64, "step_bits": 5}, "resolves more levels than %fc1_w has"),
-        ({"length": 48}, "length = 48 is no power of two"),
-        ({"forward": "stream"}, "unknown forward 'stream'"),
+        ({"length": 48}, "option length: 48 is no power of two"),
+        ({"forward": "stream"}, "option forward: unknown value 'stream'"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, object], message: str) -> None:

@@ -18,10 +18,11 @@ from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
 from sccc.ir import Module, Value
 from sccc.learning import StreamProduct, stream_windows
+from sccc.learning_options import TrainingOptions
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
 from sccc.text import parse_module
-from sccc.training import TrainingOptions, train
+from sccc.training import train
 from sccc.training_check import check_training
 from sccc.verify import verify
 
