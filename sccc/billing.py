@@ -158,10 +158,10 @@ def run_report(args: argparse.Namespace) -> int:
         inputs.calibration = load_calibration(args.data, inputs.source)
     files = {}
     if args.against:
-        result, parts, rival = _comparison(args, inputs, liberty, lengths, widths)
+        result, parts, rival, main = _comparison(args, inputs, liberty, lengths, widths)
         if args.html:
-            module = commands._compile(args, inputs)
-            files[Path(args.html)] = _page(module, inputs, estimated(module), sweep, rival)
+            module, guess = main or _with_estimate(commands._compile(args, inputs))
+            files[Path(args.html)] = _page(module, inputs, guess, sweep, rival)
     else:
         module = commands._compile(args, inputs)
         commands._require_hardware(module)
@@ -342,12 +342,17 @@ def _stages(label: str) -> Iterator[Callable[[str], Callable[[int, int], None] |
 
 def _comparison(
     args: argparse.Namespace, inputs: Any, liberty: Path | None, lengths: list[int], widths: list[int]
-) -> tuple[dict[str, Any], list[Any], Rival]:
+) -> tuple[dict[str, Any], list[Any], Rival, tuple[Module, dict[str, Any]] | None]:
+    """Result and parts to print, the same for a page, and the design at --length with its estimate, if it is among them."""
     options = inputs.config.options
     designs: dict[str, list[Design]] = {"streams": [], "fixed": []}
+    main = None
     for length in lengths or [options.length]:
         config = Config(dataclasses.replace(options, length=length), inputs.config.layers)
-        designs["streams"].append(_design(args, inputs, config, liberty, f"streams, N = {length}"))
+        design, module = _design(args, inputs, config, liberty, f"streams, N = {length}")
+        designs["streams"].append(design)
+        if length == options.length:
+            main = module, design.bill
     layers = {
         name: {k: v for k, v in values.items() if k not in STREAM_OPTIONS}
         for name, values in inputs.config.layers.items()
@@ -355,7 +360,7 @@ def _comparison(
     plain = dataclasses.replace(options, encoding="auto", source="auto", sharing="auto", style="fixed")
     for width in widths or [8]:
         config = Config(dataclasses.replace(plain, bits=width), layers)
-        designs["fixed"].append(_design(args, inputs, config, liberty, f"fixed, {width} bits"))
+        designs["fixed"].append(_design(args, inputs, config, liberty, f"fixed, {width} bits")[0])
     verdict = verdicts(designs["streams"], designs["fixed"])
     result = {
         "synthesised": liberty is not None,
@@ -370,10 +375,16 @@ def _comparison(
     headings += ["energy pJ", "inferences/s/mm²"]
     sentences = [verdict_sentence(v) for v in verdict]
     rival = Rival(headings, rows, sentences, (designs["streams"][0], designs["fixed"][0]))
-    return result, [report.table(title, headings, rows), *sentences], rival
+    return result, [report.table(title, headings, rows), *sentences], rival, main
 
 
-def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path | None, name: str) -> Design:
+def _with_estimate(module: Module) -> tuple[Module, dict[str, Any]]:
+    return module, estimated(module)
+
+
+def _design(
+    args: argparse.Namespace, inputs: Any, config: Config, liberty: Path | None, name: str
+) -> tuple[Design, Module]:
     warnings: list[str] = []
     module = compile(
         inputs.source, calibration=inputs.calibration, config=config, passes=inputs.passes, warnings=warnings
@@ -390,9 +401,9 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
     if liberty is None:
         gates, flipflops, interval = guess["gates"], guess["flipflops"], guess["interval"]
         area, energy = guess["area_um2"], guess["energy_pj"]
-        return Design(name, accuracy, gates, flipflops, interval, area, energy, right=right, bill=guess)
+        return Design(name, accuracy, gates, flipflops, interval, area, energy, right=right, bill=guess), module
     found = _synthesize(args, module, inputs, liberty, name)
-    return Design(
+    design = Design(
         name,
         accuracy,
         int(found.total("gates")),
@@ -405,3 +416,4 @@ def _design(args: argparse.Namespace, inputs: Any, config: Config, liberty: Path
         right,
         guess,
     )
+    return design, module

@@ -16,6 +16,16 @@ ENCODINGS = [
 ]
 """Encodings of image and weights that a convolution multiplies."""
 
+WINDOWS: dict[str, dict] = {
+    "plain": {},
+    "pads and strides": {"pads": [1, 0, 2, 1], "strides": [2, 1]},
+    "dilations": {"dilations": [2, 1], "pads": [1, 1, 1, 1]},
+    "groups": {"groups": 2, "pads": [0, 1, 0, 1]},
+    "depthwise": {"groups": 4, "pads": [1, 1, 1, 1]},
+    "wide pads": {"pads": [3, 3, 2, 4], "strides": [3, 3]},
+}
+"""Attributes of a convolution of `conv_module`: what its window may do at the edges and between positions."""
+
 
 class Builder:
     """Appends layers with seeded random weights to a module; every op has an origin."""

@@ -12,9 +12,9 @@ from sccc.ir import Module
 from sccc.types import Level, Total
 
 
-def assert_same(module: Module, x: np.ndarray, rtl: bool = True) -> None:
+def assert_same(module: Module, x: np.ndarray, rtl: bool = True, evaluator: type[Naive] = Naive) -> None:
     """All three agree on everything, and the testbench has seen everything that depends on the input."""
-    naive = Naive(module, x)
+    naive = evaluator(module, x)
     names = [value.name for value in module.values()]
     for kernels in ("numpy", "numba"):
         result = simulate(module, x, trace=names, kernels=kernels)

@@ -152,9 +152,9 @@ class LayerEmitter:
         self.used[name] = text
         return name
 
-    def wire(self, value: Value, suffix: str = "", width: int = 0) -> str:
+    def wire(self, value: Value, suffix: str = "", width: int = 0, kind: str = "wire") -> str:
         name = self.names.make(value.name + suffix, value.name)
-        self.lines.append(f"  wire [{(width or bus_width(value.type)) - 1}:0] {name};")
+        self.lines.append(f"  {kind} [{(width or bus_width(value.type)) - 1}:0] {name};")
         return name
 
     def instance(self, module: str, parameters: Mapping[str, object], label: str, ports: Mapping[str, str]) -> str:
@@ -215,11 +215,15 @@ class LayerEmitter:
     def _source(self, op: Operation) -> None:
         assert op.result is not None and isinstance(op.result.type, Random)
         lanes, bits = source_lanes(op), op.result.type.bits
-        name = self.signals[op.result] = self.wire(op.result)
-        if all(isinstance(s, CounterSource) for s in lanes):
-            if len(lanes) == 1:
+        counted = all(isinstance(s, CounterSource) for s in lanes)
+        alone = counted and len(lanes) == 1
+        name = self.signals[op.result] = self.wire(op.result, kind="reg" if alone else "wire")
+        if counted:
+            if alone:
+                # In always blocks all sources of a layer change in one step, so that Icarus works out its products once a cycle;
+                # of continuous assignments those with more XORs would come later.
                 rows = [" ^ ".join(f"t[{k}]" for k in row) or "1'b0" for row in lanes[0].rows()]  # type: ignore[union-attr]
-                self.lines.append(f"  assign {name} = {{{', '.join(reversed(rows))}}};")
+                self.lines.append(f"  always @* {name} = {{{', '.join(reversed(rows))}}};")
                 return
             masks = [sum(1 << k for k in row) for s in lanes for row in s.rows()]  # type: ignore[union-attr]
             module = self.use("sccc_counter_sources", library.COUNTER_SOURCES)

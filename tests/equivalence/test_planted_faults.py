@@ -185,7 +185,7 @@ def test_a_wrong_seed_of_the_weights():
 def test_a_wrong_row_of_a_counter_source():
     """The van der Corput source with its bits the other way round is the ramp."""
     made = streaming()
-    fault = replacing(r"assign fc0_rx = \{(.*), (.*), (.*), (.*), (.*)\};", r"assign fc0_rx = {\5, \4, \3, \2, \1};")
+    fault = replacing(r"@\* fc0_rx = \{(.*), (.*), (.*), (.*), (.*)\};", r"@* fc0_rx = {\5, \4, \3, \2, \1};")
     assert run_predicted(made, fault, "fc0_rx", "kind", "ramp").op == "fc0_x"
 
 

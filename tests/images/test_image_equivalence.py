@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import three_way
 from image_naive import ImageNaive
-from image_nets import ENCODINGS, NETWORKS, Builder, data, lenet_like
+from image_nets import ENCODINGS, NETWORKS, WINDOWS, Builder, data, lenet_like
 from image_nets import conv_module as conv
 
 import sccc
@@ -17,32 +18,13 @@ from sccc.backends.simulator import fused, simulate
 from sccc.diagnostics import SccError
 from sccc.ir import Module
 
-WINDOWS = {
-    "plain": {},
-    "pads and strides": {"pads": [1, 0, 2, 1], "strides": [2, 1]},
-    "dilations": {"dilations": [2, 1], "pads": [1, 1, 1, 1]},
-    "groups": {"groups": 2, "pads": [0, 1, 0, 1]},
-    "depthwise": {"groups": 4, "pads": [1, 1, 1, 1]},
-}
-
 
 def samples(module: Module, number: int = 3) -> np.ndarray:
     return data(module, number, signed=module.inputs[0].attributes["encoding"] != "unipolar")
 
 
 def assert_same(module: Module, x: np.ndarray, rtl: bool = True) -> None:
-    naive = ImageNaive(module, x)
-    names = [value.name for value in module.values()]
-    for kernels in ("numpy", "numba"):
-        trace = simulate(module, x, trace=names, kernels=kernels).trace
-        for value in module.values():
-            got, wanted = trace[value.name], naive.values[value.name]
-            assert got.shape == wanted.shape, (kernels, value)
-            assert np.array_equal(got, wanted), (kernels, value, np.argwhere(got != wanted)[0])
-        assert np.array_equal(simulate(module, x, kernels=kernels).raw, naive.raw), kernels
-    if rtl:
-        result = check(module, x)
-        assert (result.mismatches, result.first) == (0, None)
+    three_way.assert_same(module, x, rtl, evaluator=ImageNaive)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -16,6 +16,7 @@ import pytest
 from nets import Spec, build, compiled, data
 
 import sccc
+from sccc import billing, commands
 from sccc.accuracy import layer_errors, layer_values, measure
 from sccc.billing import bill_columns, estimated
 from sccc.cli import main
@@ -204,6 +205,24 @@ def test_a_comparison_has_a_page_with_both_bills_side_by_side(tmp_path, capsys):
     layers = [sccc.compile(sccc.load(MODEL), **o) for o in ({"length": 16}, {"style": "fixed", "bits": 6})]
     wanted = [[layer["name"], *(layer["gates"],)] for layer in estimated(layers[1])["layers"]]
     assert [[row[0], row[2]] for row in rows[4:-1]] == [[name, number(gates)] for name, gates in wanted]
+
+
+@pytest.mark.parametrize(("lengths", "designs"), [("", 2), ("8,32", 3), ("8,16", 4)])
+def test_a_page_with_a_comparison_compiles_and_estimates_each_design_once(tmp_path, monkeypatch, lengths, designs):
+    calls = []
+
+    def counted(what, function):
+        return lambda *args, **options: calls.append(what) or function(*args, **options)
+
+    for module in (billing, commands):
+        monkeypatch.setattr(module, "compile", counted("compile", module.compile))
+    monkeypatch.setattr(billing, "estimated", counted("estimate", billing.estimated))
+    page = tmp_path / "out.html"
+    options = ["--against", "fixed", "--length", "32", "--widths", "6", "--html", str(page)]
+    assert main(["report", str(MODEL), *options, "--lengths", lengths]) == 0
+    assert sorted(calls) == ["compile"] * designs + ["estimate"] * designs
+    own = billing.estimated(sccc.compile(sccc.load(MODEL), length=32))
+    assert number(own["gates"]) in Page(page.read_text()).rows["cost"][-1]
 
 
 def test_what_cannot_be_a_page_is_refused_at_once(tmp_path, capsys):
