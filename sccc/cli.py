@@ -267,9 +267,10 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--from-scratch", action="store_true", help="start from new random weights")
     parser.add_argument(
         "--first-weights",
-        choices=("auto", "glorot", "he"),
+        choices=("auto", "glorot", "he", "lsuv"),
         default="auto",
-        help="kind of the new weights (default auto: he in networks of more than 8 layers)",
+        help="kind of the new weights; lsuv: he, scaled so that each layer's sums of training samples have a variance of 1 "
+        "(default auto: he in networks of more than 8 layers)",
     )
     parser.add_argument(
         "--checkpoint", metavar="F.npz", help="keep the state there after each epoch, and go on from it"
