@@ -11,7 +11,7 @@ from sccc.diagnostics import Collector
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
 FLOAT_RULES = ("float", "float-momentum")
-FIRST_WEIGHTS = ("auto", "glorot", "he")
+FIRST_WEIGHTS = ("auto", "glorot", "he", "lsuv")
 
 VALUE_BITS, RELU_RANGE = (8, 10), (4, 16)
 """Of dense networks, and of those with convolutions, whose sums of nonnegative numbers grow larger (measured: LeNet's maps, which
@@ -90,7 +90,10 @@ class TrainingOptions(CounterOptions):
     epochs: int = option(20, "passes over the samples", lo=1)
     from_scratch: bool = False
     first_weights: str = option(
-        "auto", "kind of the new weights; auto: he in networks of more than 8 layers, else glorot", FIRST_WEIGHTS
+        "auto",
+        "kind of the new weights; lsuv: fitted, so that each layer's sums of training samples have a variance of 1; auto: he in "
+        "networks of more than 8 layers, else glorot",
+        FIRST_WEIGHTS,
     )
     seed: int = option(1, "of the samples' order, the random sources and new weights", lo=0, hi=2**31 - 1)
 

@@ -43,7 +43,7 @@ def run_train(args: argparse.Namespace) -> int:
     problems.raise_if_any()
     target = _target(args, module)
     if options.from_scratch:
-        new_weights(module, options.seed, options.first_weights)
+        new_weights(module, options.seed, options.first_weights, data[0].x)
     results = []
     for rule in dict.fromkeys([options.rule, *([args.against] if args.against else [])]):
         own = replace(options, rule=rule)

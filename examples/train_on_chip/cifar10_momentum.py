@@ -1,7 +1,9 @@
-"""The CIFAR-10 networks with momentum: momentum counters (SC-GDM) and float descent from the same weights, samples and order.
+r"""The CIFAR-10 networks with momentum: momentum counters (SC-GDM) and float descent from the same weights, samples and order.
 
 Run: python examples/train_on_chip/cifar10_momentum.py --network resnet18 --data cifar10.npz --epochs 3
      python examples/train_on_chip/cifar10_momentum.py --network vgg16 --mnist mnist.npz --limit 2000
+     python examples/train_on_chip/cifar10_momentum.py --network mobilenetv2 --mnist mnist.npz --limit 3000 --epochs 4 \
+         --from-scratch --first-weights lsuv --step-bits 11 --gradient-range 1
 
 `--data` takes images of 3 x 32 x 32 in x_train and x_test (uint8) with classes in y_train and y_test; examples/cifar10/README.md
 says how to make such a file of CIFAR-10. `--mnist` takes MNIST instead, padded to 32 x 32, each digit in a colour of its own on

@@ -13,8 +13,10 @@ from training_nets import small_residual
 from sccc.api import load
 from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate
-from sccc.ir import Module
+from sccc.ir import Module, Value
+from sccc.learning import seen_through
 from sccc.learning_options import TrainingOptions
+from sccc.ops import REGISTRY
 from sccc.training import layered, new_weights, with_weights
 from sccc.training_onnx import Layers, WritableModel
 
@@ -80,3 +82,60 @@ def test_the_last_layer_of_a_branch_is_smaller_and_a_shortcut_is_not() -> None:
     assert most["pw"] < np.sqrt(3 / 4) / np.sqrt(2) < most["short"] < np.sqrt(3 / 4)
     with pytest.raises(SccError, match="option first-weights: unknown value 'large'"):
         TrainingOptions(first_weights="large")
+
+
+def smooth_images(n: int, seed: int) -> np.ndarray:
+    """Random colours on a grid of 4 x 4, as images of 3 x 32 x 32."""
+    return np.random.default_rng(seed).uniform(0, 1, (n, 3, 4, 4)).repeat(8, axis=2).repeat(8, axis=3)
+
+
+def sums_of_layers(module: Module, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What each layer has in front of its activation, by the layer's name."""
+    values: dict[Value, np.ndarray] = {}
+    evaluate(module, x, lambda op, value: values.update({op.result: value} if op.result else {}))
+    found = {}
+    for op in module.clone().ops_named("nn.layer", "nn.conv_layer"):
+        assert op.result is not None
+        op.attributes["function"] = "identity"
+        operand = module.value(op.operands[0].name)
+        found[op.result.name] = REGISTRY[op.name].value(op, values[operand])  # type: ignore[misc]
+    return found
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenetv2"])
+def test_fitted_weights_give_every_layer_sums_of_variance_1_on_other_samples(name: str) -> None:
+    module, plain = (layered(load(CIFAR / f"{name}_narrow.onnx")) for _ in range(2))
+    new_weights(module, 1, "lsuv", smooth_images(128, 1))
+    new_weights(plain, 1, "he")
+    ends = {
+        op.result.name for op in module.ops_named("nn.conv_layer") if op.result and not op.attributes["weight"].any()
+    }
+    assert len(ends) == len(module.ops_named("nn.add_layer"))
+    other, outside = smooth_images(16, 2), 0
+    for layer, sums in sums_of_layers(module, other).items():
+        axes = (0, *range(2, sums.ndim))
+        if layer not in ends:
+            assert 0.5 < sums.var(axis=axes).mean() < 2 and np.abs(sums.mean(axis=axes)).mean() < 0.5, layer
+    for sums in sums_of_layers(plain, other).values():
+        outside += not 0.5 < sums.var(axis=(0, *range(2, sums.ndim))).mean() < 2
+    assert outside > len(ends) + 5  # the check tells weights that were not fitted
+
+
+def test_a_block_with_fitted_weights_begins_as_the_identity() -> None:
+    module, x = layered(load(CIFAR / "mobilenetv2_narrow.onnx")), smooth_images(4, 2)
+    new_weights(module, 1, "lsuv", smooth_images(32, 1))
+    values: dict[Value, np.ndarray] = {}
+    evaluate(module, x, lambda op, value: values.update({op.result: value} if op.result else {}))
+    for op in module.ops_named("nn.add_layer"):
+        assert op.result is not None
+        assert any(np.array_equal(values[op.result], values[seen_through(branch)]) for branch in op.operands)
+
+
+def test_fitted_weights_are_the_same_for_a_seed_and_want_samples() -> None:
+    modules = [small_residual() for _ in range(3)]
+    x = np.random.default_rng(3).uniform(-1, 1, (40, 2, 6, 6))
+    for module, seed in zip(modules, (1, 1, 2), strict=True):
+        new_weights(module, seed, "lsuv", x)
+    assert str(modules[0]) == str(modules[1]) != str(modules[2])
+    with pytest.raises(SccError, match="fitted to training samples"):
+        new_weights(modules[0], 1, "lsuv")
