@@ -53,9 +53,7 @@ class Trainer:
             for s in order:
                 self._reference.step(numbers[s], int(labels[s]))
         elif len(order):
-            self._kernel.train(
-                order.astype(np.int64), numbers, np.asarray(labels, dtype=np.int64), *self._kernel.arrays.values()
-            )
+            self._kernel.train(order.astype(np.int64), numbers, np.asarray(labels, dtype=np.int64))
 
     def scores(self, numbers: np.ndarray) -> np.ndarray:
         """The network's outputs as integers [samples, classes], without learning."""
@@ -65,7 +63,7 @@ class Trainer:
             for s, x in enumerate(numbers):
                 results[s] = self._reference.forward(x, 0)[output]
         else:
-            self._kernel.infer(numbers, results, *self._kernel.arrays.values())
+            self._kernel.infer(numbers, results)
         return results
 
     def accuracy(self, numbers: np.ndarray, labels: np.ndarray) -> float:

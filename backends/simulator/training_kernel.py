@@ -1,18 +1,20 @@
-"""A training module as one numba kernel: a loop over samples whose body is the module, op by op.
+"""A training module as numba kernels: a loop over samples whose body is the module, op by op.
 
 Lanes lie in flat arrays of the narrowest type that holds their range, so that LLVM packs sums of products. Updates come last, since
-they change registers in place. `training_loops` says what becomes of each kind of cell.
+they change registers in place. `training_loops` says what becomes of each kind of cell. A network of many ops is not one kernel
+but one for each kind of loop, called from Python (`training_kinds`): compiling one that holds everything takes minutes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from sccc.backends.simulator.codegen import KERNEL, Code, load
+from sccc.backends.simulator.training_kinds import run_steps, steps_of
 from sccc.backends.simulator.training_loops import Loops
 from sccc.backends.simulator.training_types import storage
 from sccc.cells import Memory
@@ -24,28 +26,40 @@ from sccc.types import Count, Stream
 PIECE = 6
 """Ops in a function."""
 
+MOST_OPS = 256
+"""Of a module that becomes one kernel; with more, calls from Python (a few microseconds an op) weigh little in a sample's time."""
+
 
 @dataclass
 class Kernel:
-    """The compiled functions and the arrays they are called with, in order: `arrays[name]`.
-
-    `train(order, x, y, *arrays)` takes samples x [samples, lanes] with classes y in this order; `infer(x, out, *arrays)` writes
-    the outputs [samples, lanes]. `states` names the arrays that outlive a sample, by the value's name.
+    """`train(order, x, y)` takes samples x [samples, lanes] with classes y in this order; `infer(x, out)` writes the outputs
+    [samples, lanes]. `states` names the arrays that outlive a sample, by the value's name.
     """
 
-    train: Callable[..., None]
-    infer: Callable[..., None]
+    train: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    infer: Callable[[np.ndarray, np.ndarray], None]
     arrays: dict[str, np.ndarray]
     states: dict[str, str]
-    source: str = field(repr=False)
 
 
 def build_kernel(module: Module) -> Kernel:
     """Generate and load the kernel of a module that `check_learning` accepts."""
     writer = _Writer(module)
-    source = writer.source()
-    loaded = load(source)
-    return Kernel(loaded.train, loaded.infer, writer.arrays, writer.states, source)
+    if len(module.ops) > MOST_OPS:
+        learning, inference = (steps_of(bodies, writer.arrays) for bodies in writer.bodies())
+        return Kernel(
+            lambda order, x, y: run_steps(learning, order, x=x, y=y),
+            lambda x, results: run_steps(inference, range(len(x)), x=x, results=results),
+            writer.arrays,
+            writer.states,
+        )
+    loaded, arrays = load(writer.source()), tuple(writer.arrays.values())
+    return Kernel(
+        lambda order, x, y: loaded.train(order, x, y, *arrays),
+        lambda x, results: loaded.infer(x, results, *arrays),
+        writer.arrays,
+        writer.states,
+    )
 
 
 class _Writer:
@@ -53,6 +67,7 @@ class _Writer:
 
     def __init__(self, module: Module) -> None:
         self.module = module
+        self.output = module.ops_named("train.output")[0]
         self.names = {value: f"v{number}" for number, value in enumerate(module.values())}
         self.arrays: dict[str, np.ndarray] = {}
         self.states: dict[str, str] = {}
@@ -61,37 +76,57 @@ class _Writer:
         self.code = Code()
         self.loops = Loops(module, self.code, self.names, self.arrays)
 
-    def source(self) -> str:
-        output = self.module.ops_named("train.output")[0]
+    def orders(self) -> tuple[list[Operation], list[Operation]]:
+        """The ops in the order of learning, with all updates last, and those that the scores depend on."""
         ops = list(self.module)
         updates = [op for op in ops if isinstance(REGISTRY[op.name].cell, Update)]
-        needed: set[Value] = set(output.operands)
+        needed: set[Value] = set(self.output.operands)
         forward = []
         for op in reversed(ops):
             if op.result in needed:
                 needed.update(op.operands)
                 forward.append(op)
-        learning = self._pieces("learn", [*(op for op in ops if op not in updates), *updates])
-        inference = self._pieces("infer", forward[::-1])
-        scores = output.operands[0]
-        results = [f"for i in range({scores.type.lanes}):", f"    results[s, i] = {self.loops.at(scores)}"]
+        return [*(op for op in ops if op not in updates), *updates], forward[::-1]
+
+    def source(self) -> str:
+        """Both functions, `train(order, x, y, *arrays)` and `infer(x, results, *arrays)`."""
+        learning, inference = (
+            self._pieces(stem, ops) for stem, ops in zip(("learn", "infer"), self.orders(), strict=True)
+        )
         arguments = ", ".join(self.arrays)
         self._function(f"def train(order, x, y, {arguments}):", "for s in order:", learning)
-        self._function(f"def infer(x, results, {arguments}):", "for s in range(len(x)):", [*inference, *results])
+        self._function(
+            f"def infer(x, results, {arguments}):", "for s in range(len(x)):", [*inference, *self._results()]
+        )
         return str(self.code)
+
+    def bodies(self) -> tuple[list[str], list[str]]:
+        """What each op's loops are, in both orders."""
+        learning, inference = ([self._body([op]) for op in ops] for ops in self.orders())
+        results = Code()
+        results.add(1, *self._results())
+        return learning, [*inference, str(results)]
+
+    def _results(self) -> list[str]:
+        scores = self.output.operands[0]
+        return [f"for i in range({scores.type.lanes}):", f"    results[s, i] = {self.loops.at(scores)}"]
+
+    def _body(self, ops: list[Operation]) -> str:
+        body = self.loops.code = Code()
+        for op in ops:
+            self.loops.write(op)
+        return str(body)
 
     def _pieces(self, stem: str, ops: list[Operation]) -> list[str]:
         """Functions of PIECE ops each, and the calls of them: numba's work on a function grows faster than the function."""
         calls = []
         for start in range(0, len(ops), PIECE):
-            body = self.loops.code = Code()
-            for op in ops[start : start + PIECE]:
-                self.loops.write(op)
-            words = set(re.findall(r"\w+", str(body)))
+            body = self._body(ops[start : start + PIECE])
+            words = set(re.findall(r"\w+", body))
             arguments = [name for name in ("s", "x", "y", *self.arrays) if name in words]
             call = f"{stem}_{start // PIECE}({', '.join(arguments)})"
-            if body.lines:
-                self.code.add(0, KERNEL, f"def {call}:", *body.lines, "", "")
+            if body.strip():
+                self.code.add(0, KERNEL, f"def {call}:", body, "")
                 calls.append(call)
         return calls
 
