@@ -17,17 +17,20 @@ State = dict[str, np.ndarray]
 def assert_kernel_equals_reference(
     module: Module, x: np.ndarray, y: np.ndarray, order: np.ndarray | None = None
 ) -> tuple[State, State]:
-    """Trained on the same samples, the generated kernel and the numpy reference end with the same state and scores.
+    """Trained on the same samples, both forms of the generated kernel and the numpy reference end with the same state and scores.
 
     Returns the reference's state before and after, for what else a test asks of it.
     """
-    fast, plain = Trainer(module), Trainer(module, "numpy")
-    numbers, before = fast.numbers(x), plain.state
-    for trainer in (fast, plain):
-        trainer.train(numbers, y, order)
-    after, expected = fast.state, plain.state
-    assert all(np.array_equal(after[name], expected[name]) for name in expected)
-    assert np.array_equal(fast.scores(numbers), plain.scores(numbers))
+    plain = Trainer(module, "numpy")
+    numbers, before = plain.numbers(x), plain.state
+    plain.train(numbers, y, order)
+    expected, scores = plain.state, plain.scores(numbers)
+    for kernels in ("numba", "kinds"):
+        fast = Trainer(module, kernels)
+        fast.train(numbers, y, order)
+        after = fast.state
+        assert all(np.array_equal(after[name], expected[name]) for name in expected)
+        assert np.array_equal(fast.scores(numbers), scores)
     return before, expected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sccc.backends.simulator.training_kernel import Kernel, build_kernel
+from sccc.backends.simulator.training_kernel import MOST_OPS, Kernel, build_kernel
 from sccc.backends.simulator.training_reference import Reference, State, initial_state
 from sccc.backends.simulator.training_types import storage
 from sccc.diagnostics import SccError, nearest
@@ -12,7 +12,7 @@ from sccc.ir import Module
 from sccc.learning import check_learning
 from sccc.ops.training_types import input_numbers
 
-ENGINES = ("numba", "numpy")
+ENGINES = ("numba", "kinds", "numpy")
 
 PIECE = 4096
 """Samples whose real inputs are converted to integers at a time."""
@@ -21,8 +21,9 @@ PIECE = 4096
 class Trainer:
     """A training module (from insert-gradient-counters) with its state: counters and random sources.
 
-    kernels: "numba", or "numpy" for the op-by-op reference; both give the same state after every sample. Raises SccError when
-    the module is not one that learns.
+    kernels: "numba": compiled, in the form that suits the module's size; "kinds": a kernel for each kind of loop, as for modules
+    of many ops; "numpy": the op-by-op reference. All give the same state after every sample. Raises SccError when the module is
+    not one that learns.
     """
 
     def __init__(self, module: Module, kernels: str = "numba") -> None:
@@ -31,7 +32,9 @@ class Trainer:
         check_learning(module)
         self.module = module
         self.source = module.ops_named("train.input")[0]
-        self._kernel: Kernel | None = build_kernel(module) if kernels == "numba" else None
+        self._kernel: Kernel | None = None
+        if kernels != "numpy":
+            self._kernel = build_kernel(module, MOST_OPS if kernels == "numba" else 0)
         self._reference = Reference(module)
 
     def numbers(self, x: np.ndarray) -> np.ndarray:

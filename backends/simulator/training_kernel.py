@@ -42,10 +42,10 @@ class Kernel:
     states: dict[str, str]
 
 
-def build_kernel(module: Module) -> Kernel:
-    """Generate and load the kernel of a module that `check_learning` accepts."""
+def build_kernel(module: Module, most_ops: int = MOST_OPS) -> Kernel:
+    """Generate and load what computes a module that `check_learning` accepts: one kernel when it has at most so many ops."""
     writer = _Writer(module)
-    if len(module.ops) > MOST_OPS:
+    if len(module.ops) > most_ops:
         learning, inference = (steps_of(bodies, writer.arrays) for bodies in writer.bodies())
         return Kernel(
             lambda order, x, y: run_steps(learning, order, x=x, y=y),
@@ -156,4 +156,4 @@ class _Writer:
         self.arrays.setdefault(name, np.zeros(kind.lanes + 1, dtype=storage(kind)))
 
 
-__all__ = ["Kernel", "build_kernel"]
+__all__ = ["MOST_OPS", "Kernel", "build_kernel"]
