@@ -14,7 +14,7 @@ import numpy as np
 
 import sccc
 from sccc.accuracy import predictions
-from sccc.billing import estimated
+from sccc.bill_tables import estimated
 from sccc.data import load_calibration, load_data
 from sccc.diagnostics import SccError
 from sccc.evaluate import evaluate

@@ -17,7 +17,7 @@ import numpy as np
 import sccc
 from sccc.accuracy import predictions
 from sccc.backends.simulator import simulate
-from sccc.billing import estimated
+from sccc.bill_tables import estimated
 from sccc.correlation import generator_of
 from sccc.data import Data, load_calibration, load_data
 from sccc.diagnostics import SccError

@@ -1,5 +1,5 @@
-"""The command line: argument parsing only. What the commands do is in sccc/commands.py and sccc/billing.py, imported when one
-is run."""
+"""The command line: argument parsing only. What the commands do is in sccc/commands.py and the modules of HANDLERS, imported when
+one is run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from sccc.learning_options import TRAINING_FIELDS
 COMMANDS = ("compile", "simulate", "check", "report", "sweep", "train", "bench-training", "ops", "passes", "setup-eda")
 HANDLERS = {
     "sweep": "sccc.sweep_cli",
+    "ops": "sccc.listings",
+    "passes": "sccc.listings",
     "report": "sccc.billing",
     "setup-eda": "sccc.billing",
     "train": "sccc.training_cli",

@@ -24,7 +24,7 @@ from sccc.data import Data, has_calibration, load_calibration, load_data
 from sccc.diagnostics import Collector, Location, SccError, nearest
 from sccc.files import check_writable, write_files
 from sccc.ir import Module
-from sccc.passes import DEFAULT_PIPELINE, PASSES, Pass, parse_pipeline
+from sccc.passes import Pass, parse_pipeline
 
 ENDINGS = {".v": "verilog", ".sc": "ir", ".dot": "dot"}
 STANDARD_OUTPUT = "-"
@@ -409,32 +409,3 @@ def _made_folder(name: str) -> Path:
             f"cannot be made: {error.strerror}", Location(file=name, option="--keep"), "name another"
         ) from error
     return Path(name)
-
-
-# -- ops, passes ------------------------------------------------------------------------------------------------------
-
-
-def run_ops(args: argparse.Namespace) -> int:
-    """List the registry of operations."""
-    from sccc.ops import REGISTRY
-
-    known = {op.name: op for op in REGISTRY}
-    if args.name and args.name not in known:
-        raise SccError(f"unknown operation '{args.name}'", advice=nearest(args.name, known))
-    for name in [args.name] if args.name else known:
-        report.print_op(known[name], full=bool(args.name))
-    return EXIT_OK
-
-
-def run_passes(args: argparse.Namespace) -> int:
-    """List the registry of passes."""
-    if args.name and args.name not in PASSES:
-        raise SccError(f"unknown pass '{args.name}'", advice=nearest(args.name, PASSES.names()))
-    for each in PASSES:
-        if args.name in ("", each.name):
-            print(f"{each.name}: {(each.__doc__ or '').splitlines()[0]}")
-            for f in dataclasses.fields(each):
-                print(f"    {f.name.replace('_', '-')}={f.default if f.default != '' else '(from the options)'}")
-    if not args.name:
-        print(f"\ndefault pipeline: {DEFAULT_PIPELINE}")
-    return EXIT_OK

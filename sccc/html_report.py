@@ -28,7 +28,7 @@ from sccc.rival import Rival
 class Contents:
     """What a page is made of.
 
-    bill: of `sccc.billing.estimated`; columns: its per-layer keys with their headings; data: samples (their classes may be
+    bill: of `sccc.bill_tables.estimated`; columns: its per-layer keys with their headings; data: samples (their classes may be
     missing), or None; sweep: of `sccc.html_sweep.load_sweep`, or None; synthesis: headings, rows and totals of the synthesised
     bill, or None; rival: the comparison with fixed point, or None.
     """

@@ -16,7 +16,7 @@ one of the two is right, the difference is within two standard deviations of non
 @dataclass
 class Design:
     """One line of the comparison. `period` in ns and what follows from it are None without synthesis, `accuracy` without data;
-    `right`: which samples it classifies rightly; `bill`: the estimate (`sccc.billing.estimated`)."""
+    `right`: which samples it classifies rightly; `bill`: the estimate (`sccc.bill_tables.estimated`)."""
 
     name: str
     accuracy: float | None

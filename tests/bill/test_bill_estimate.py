@@ -9,7 +9,7 @@ from nets import Spec, build, data
 from sccc.api import compile
 from sccc.backends.synthesis.yosys import run_yosys
 from sccc.backends.verilog import emit_netlist
-from sccc.billing import estimated
+from sccc.bill_tables import estimated
 from sccc.cost import bill
 from sccc.energy import OSU018, estimate
 from sccc.gates import sum_gates

@@ -7,7 +7,7 @@ from cli_common import write_images
 from image_nets import data, lenet_like
 
 import sccc
-from sccc.billing import estimated
+from sccc.bill_tables import estimated
 from sccc.cli import EXIT_USER_ERROR, main
 from sccc.folded_cost import folded_bill
 

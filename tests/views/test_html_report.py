@@ -18,7 +18,7 @@ from nets import Spec, build, compiled, data
 import sccc
 from sccc import billing, commands
 from sccc.accuracy import layer_errors, layer_values, measure
-from sccc.billing import bill_columns, estimated
+from sccc.bill_tables import bill_columns, estimated
 from sccc.cli import main
 from sccc.config import make_config
 from sccc.data import Data
