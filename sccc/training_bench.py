@@ -142,7 +142,7 @@ def _recorded(module: Module, options: TrainingOptions, data: tuple[Data, Data])
     once = train(module, *data, replace(options, epochs=1))
     counters = training_module(with_weights(module, once.layers), options, data[0].x)
     picked = np.random.default_rng(options.seed).permutation(len(data[0].x))[: CYCLES * RUNS]
-    numbers, reference = Trainer(counters).numbers(data[0].x[picked]), Reference(counters)
+    numbers, reference = Trainer(counters, "numpy").numbers(data[0].x[picked]), Reference(counters)
     assert data[0].y is not None
     seen = [reference.forward(x, int(y)) for x, y in zip(numbers, data[0].y[picked], strict=True)]
     updates = counters.ops_named("train.count")

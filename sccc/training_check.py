@@ -46,7 +46,7 @@ def check_training(
     Raises SccError without Icarus.
     """
     netlist = netlist or emit_training(module)
-    expected = traced_values(module, Trainer(module).numbers(x), labels)
+    expected = traced_values(module, Trainer(module, "numpy").numbers(x), labels)
     by_name = {value.name: value for value in netlist.signals}
     bench = emit_training_testbench(netlist, "tb", {by_name[v.name]: numbers for v, numbers in expected.items()})
     with tempfile.TemporaryDirectory(prefix="sccc_train_") as temporary:

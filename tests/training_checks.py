@@ -15,9 +15,13 @@ State = dict[str, np.ndarray]
 
 
 def assert_kernel_equals_reference(
-    module: Module, x: np.ndarray, y: np.ndarray, order: np.ndarray | None = None
+    module: Module,
+    x: np.ndarray,
+    y: np.ndarray,
+    order: np.ndarray | None = None,
+    forms: tuple[str, ...] = ("numba", "kinds"),
 ) -> tuple[State, State]:
-    """Trained on the same samples, both forms of the generated kernel and the numpy reference end with the same state and scores.
+    """Trained on the same samples, these forms of the generated kernel and the numpy reference end with the same state and scores.
 
     Returns the reference's state before and after, for what else a test asks of it.
     """
@@ -25,7 +29,7 @@ def assert_kernel_equals_reference(
     numbers, before = plain.numbers(x), plain.state
     plain.train(numbers, y, order)
     expected, scores = plain.state, plain.scores(numbers)
-    for kernels in ("numba", "kinds"):
+    for kernels in forms:
         fast = Trainer(module, kernels)
         fast.train(numbers, y, order)
         after = fast.state

@@ -48,7 +48,10 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, function: str, pool: str) -> None:
     module = made(small_cnn(function, pool), rule=rule, sources=sources)
-    before, expected = assert_kernel_equals_reference(module, *samples(60))
+    forms = (
+        ("numba", "kinds") if (rule, pool) == ("gdm", "nn.max_pool") else ("kinds",)
+    )  # one kernel takes 10 s to compile
+    before, expected = assert_kernel_equals_reference(module, *samples(60), forms=forms)
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
 
 
@@ -115,7 +118,7 @@ def test_the_fixed_point_gradient_is_the_float_one_within_rounding(function: str
 
 def test_the_expected_update_of_a_shared_weight_is_the_step_times_its_gradient() -> None:
     module = made(small_cnn(), sources="per-lane", gradient_range=2)
-    trainer = Trainer(module)
+    trainer = Trainer(module, "kinds")
     x, y = samples(1)
     numbers, reset, total, repeats = trainer.numbers(x), trainer.state, 0.0, 20_000
     weights = {n: a for n, a in reset.items() if not n.endswith("_r")}
