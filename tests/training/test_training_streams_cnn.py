@@ -76,7 +76,7 @@ def grouped(encoding: str = "signed", pads: int = 1) -> Module:
 )
 def test_the_kernels_tables_equal_the_streams_bit_by_bit(rule: str, length: int, function: str, pool: str) -> None:
     module = made(function, pool, rule=rule, length=length)
-    forms = ("numba", "kinds") if rule == "gdm" else ("kinds",)  # one kernel takes 10 s to compile
+    forms = ("numba", "kinds") if rule == "gdm" else ("kinds",)  # one kernel for all takes 10 s to compile
     before, expected = assert_kernel_equals_reference(module, *samples(40), forms=forms)
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
 
