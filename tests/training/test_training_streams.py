@@ -46,7 +46,9 @@ def samples(n: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("rule", "length"), [("gdc", 64), ("gdm", 256)])
 def test_the_kernels_tables_equal_the_streams_bit_by_bit(rule: str, length: int) -> None:
     module = made(rule=rule, length=length)
-    before, expected = assert_kernel_equals_reference(module, *samples(60))
+    before, expected = assert_kernel_equals_reference(
+        module, *samples(60), forms=("numba", "kinds") if rule == "gdc" else ("kinds",)
+    )
     assert not np.array_equal(before["fc1_w"], expected["fc1_w"])
 
 
