@@ -40,8 +40,10 @@ def steps_of(bodies: Iterable[str], arrays: Mapping[str, np.ndarray]) -> list[St
 
 def run_steps(steps: list[Step], order: Iterable[int], **given: Any) -> None:
     """All steps for one sample after the other; `given` holds the other names of SAMPLE that they read."""
-    once = [(step.function, [given[name] for name in step.sampled if name != "s"], step) for step in steps]
-    calls = [(function, tuple(values) + step.bound, "s" in step.sampled) for function, values, step in once]
+    calls = []
+    for step in steps:
+        values = (*(given[name] for name in step.sampled if name != "s"), *step.bound)
+        calls.append((step.function, values, "s" in step.sampled))
     for sample in order:
         for function, values, counts in calls:
             if counts:
