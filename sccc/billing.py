@@ -58,8 +58,10 @@ def run_report(args: argparse.Namespace) -> int:
     if args.against:
         result, parts, rival, main = _comparison(args, inputs, liberty, lengths, widths)
         if args.html:
-            module, guess = main or _with_estimate(commands._compile(args, inputs))
-            files[Path(args.html)] = _page(module, inputs, guess, sweep, rival)
+            if main is None:
+                module = commands._compile(args, inputs)
+                main = module, estimated(module)
+            files[Path(args.html)] = _page(main[0], inputs, main[1], sweep, rival)
     else:
         module = commands._compile(args, inputs)
         commands._require_hardware(module)
@@ -274,10 +276,6 @@ def _comparison(
     sentences = [verdict_sentence(v) for v in verdict]
     rival = Rival(headings, rows, sentences, (designs["streams"][0], designs["fixed"][0]))
     return result, [report.table(title, headings, rows), *sentences], rival, main
-
-
-def _with_estimate(module: Module) -> tuple[Module, dict[str, Any]]:
-    return module, estimated(module)
 
 
 def _design(

@@ -48,9 +48,8 @@ def samples(n: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, function: str, pool: str) -> None:
     module = made(small_cnn(function, pool), rule=rule, sources=sources)
-    forms = (
-        ("numba", "kinds") if (rule, pool) == ("gdm", "nn.max_pool") else ("kinds",)
-    )  # one kernel takes 10 s to compile
+    # One kernel for all takes 10 s to compile.
+    forms = ("numba", "kinds") if (rule, pool) == ("gdm", "nn.max_pool") else ("kinds",)
     before, expected = assert_kernel_equals_reference(module, *samples(60), forms=forms)
     assert all(not np.array_equal(before[f"{name}_w"], expected[f"{name}_w"]) for name in ("c1", "c2", "fc"))
 

@@ -41,9 +41,8 @@ def samples(n: int, scale: float = 1.0, seed: int = 2) -> tuple[np.ndarray, np.n
 def test_the_kernel_equals_the_module_op_by_op(rule: str, sources: str, loss: str, function: str) -> None:
     module = made(function, rule=rule, sources=sources, loss=loss)
     order = np.random.default_rng(3).permutation(120)
-    one = (
-        ("numba",) if sources == "per-lane" else ()
-    )  # one kernel for all takes 7 s to compile, and is made of the same loops
+    # One kernel for all takes 7 s to compile, and is made of the same loops.
+    one = ("numba",) if sources == "per-lane" else ()
     before, expected = assert_kernel_equals_reference(module, *samples(120), order, (*one, "kinds"))
     assert any(not np.array_equal(before[name], expected[name]) for name in ("fc1_w", "fc2_w"))
 
