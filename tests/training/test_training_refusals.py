@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from image_nets import Builder
 from onnx import TensorProto, helper, numpy_helper
 from training_checks import assert_kernel_equals_reference
 
@@ -19,39 +20,28 @@ from sccc.passes.trainable import MOST_NUMBERS, read_trainable
 from sccc.training import layered, training_module
 
 
-class Network:
-    """A module under construction."""
-
-    def __init__(self, shape: list[int]) -> None:
-        self.module = Module("net")
-        self.x = self.add("nn.input", [], "x", shape=shape, name="x")
-
-    def add(self, op: str, operands: list[Value], result: str, /, **attributes: object) -> Value:
-        value = self.module.append(op, operands, attributes, result=result).result  # type: ignore[arg-type]
-        assert value is not None
-        return value
-
-    def end(self, last: Value) -> Module:
-        flat = self.add("nn.reshape", [last], "flat", shape=[last.type.lanes])
-        weight = np.zeros((2, last.type.lanes))
-        scores = self.add("nn.layer", [flat], "fc", weight=weight, bias=np.zeros(2), function="identity")
-        self.module.append("nn.output", [scores], {"name": "scores"})
-        return self.module
+def ended(net: Builder, last: Value) -> Module:
+    """The module, with a dense layer of two outputs behind `last`."""
+    flat = net.add("nn.reshape", [last], "flat", shape=[last.type.lanes])
+    weight = np.zeros((2, last.type.lanes))
+    scores = net.add("nn.layer", [flat], "fc", weight=weight, bias=np.zeros(2), function="identity")
+    net.module.append("nn.output", [scores], {"name": "scores"})
+    return net.module
 
 
 def wide(side: int) -> Module:
     """64 channels, under a window of 11 x 11, and pooled to one number a map."""
-    net = Network([64, side, side])
+    net = Builder((64, side, side))
     weight, bias = np.zeros((1, 64, 11, 11)), np.zeros(1)
     maps = net.add("nn.conv_layer", [net.x], "c1", weight=weight, bias=bias, function="relu", pads=[5, 5, 5, 5])
-    return net.end(net.add("nn.avg_pool", [maps], "p1", kernel=[side, side], strides=[side, side]))
+    return ended(net, net.add("nn.avg_pool", [maps], "p1", kernel=[side, side], strides=[side, side]))
 
 
 def test_a_network_too_large_for_memory_is_refused_before_memory_is_taken() -> None:
     assert 64 * 121 * 180**2 < MOST_NUMBERS < 64 * 121 * 190**2
     module = wide(190)
     tracemalloc.start()
-    with pytest.raises(SccError, match=r"module 'net' needs 2796\d\d\d\d\d numbers for a sample") as refused:
+    with pytest.raises(SccError, match=r"module 'cnn' needs 2796\d\d\d\d\d numbers for a sample") as refused:
         read_trainable(module)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -62,12 +52,12 @@ def test_a_network_too_large_for_memory_is_refused_before_memory_is_taken() -> N
 
 @pytest.mark.parametrize("behind", [True, False])
 def test_an_input_read_in_front_of_its_scale_and_behind_it_is_refused(behind: bool) -> None:
-    net = Network([2, 4, 4])
+    net = Builder((2, 4, 4))
     scaled = net.add("nn.affine", [net.x], "scaled", scale=2.0, shift=0.0)
     weight, bias = np.ones((2, 2, 1, 1)), np.zeros(2)
     maps = net.add("nn.conv_layer", [scaled], "c1", weight=weight, bias=bias, function="identity")
     other = scaled if behind else net.x
-    module = net.end(net.add("nn.add_layer", [maps, other], "a1", function="relu"))
+    module = ended(net, net.add("nn.add_layer", [maps, other], "a1", function="relu"))
     if behind:
         assert float(read_trainable(module).scale.reshape(-1)[0]) == 0.5
     else:
