@@ -65,6 +65,8 @@ def run_report(args: argparse.Namespace) -> int:
     else:
         module = commands._compile(args, inputs)
         commands._require_hardware(module)
+        if inputs.data is not None:
+            commands.warn_of_range(args, module, inputs.data.x)
         result, parts = _single(args, module, inputs, liberty)
         if args.html:
             sweep = sweep or _swept(args, inputs, lengths)

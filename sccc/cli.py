@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from sccc import __version__
 from sccc.config import OPTION_FIELDS
-from sccc.diagnostics import SccError, nearest
+from sccc.diagnostics import Diagnostic, SccError, closest, nearest
 from sccc.learning_options import TRAINING_FIELDS
 
 COMMANDS = ("compile", "simulate", "check", "report", "sweep", "train", "bench-training", "ops", "passes", "setup-eda")
@@ -38,6 +38,25 @@ EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR = 0, 1, 2
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SccError(message, advice=f"see {self.prog} --help")
+
+    def parse_known_args(
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:  # of the whole line, and of a command's part
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            raise SccError(self._unknown(rest))
+        return found, rest
+
+    def _unknown(self, rest: list[str]) -> list[Diagnostic]:
+        """What is wrong with arguments that are not taken."""
+        flags = [word.partition("=")[0] for word in rest if word.startswith("-")]
+        if not flags:
+            return [Diagnostic(f"'{word}' is one argument too many", advice=f"see {self.prog} --help") for word in rest]
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        return [
+            Diagnostic(f"{self.prog} has no option '{flag}'", advice=closest(flag, known) or f"see {self.prog} --help")
+            for flag in flags
+        ]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,14 +121,14 @@ def _parser() -> _Parser:
     doc = "install Yosys, OpenSTA and the OSU 0.18 um Liberty file from Debian's packages"
     commands.add_parser("setup-eda", help=doc, description=doc + ". `sccc report --synth` needs them.")
     for name, doc in (("ops", "list the operations of the IR"), ("passes", "list the passes and their options")):
-        listing = commands.add_parser(name, help=doc, description=doc.capitalize() + ".")
+        listing = commands.add_parser(name, help=doc, description=_sentence(doc))
         listing.add_argument("name", nargs="?", default="", help="show only this one, in full")
     return parser
 
 
 def _add_compile(commands: Any) -> None:
     doc = "compile a model to Verilog, IR text or a graph (the default command)"
-    parser = commands.add_parser("compile", help=doc, description=doc.capitalize() + ".")
+    parser = commands.add_parser("compile", help=doc, description=_sentence(doc))
     _add_model(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: MODEL's name beside the working folder)"
@@ -130,7 +149,7 @@ def _add_compile(commands: Any) -> None:
 
 def _add_simulate(commands: Any) -> None:
     doc = "accuracy of the float model, the quantised model and the bit streams, and each layer's error"
-    parser = commands.add_parser("simulate", help=doc, description=doc.capitalize() + ".")
+    parser = commands.add_parser("simulate", help=doc, description=_sentence(doc))
     _add_model(parser)
     _add_data(parser)
     _add_flips(parser)
@@ -146,7 +165,7 @@ def _add_simulate(commands: Any) -> None:
 
 def _add_check(commands: Any) -> None:
     doc = "run the emitted RTL in Icarus or Verilator and compare every cycle with the simulator"
-    parser = commands.add_parser("check", help=doc, description=doc.capitalize() + ". Exit code 1 on a mismatch.")
+    parser = commands.add_parser("check", help=doc, description=_sentence(doc) + " Exit code 1 on a mismatch.")
     _add_model(parser)
     _add_data(parser)
     parser.add_argument("--samples", type=_positive, default=2, metavar="K", help="samples to run (default 2)")
@@ -181,7 +200,7 @@ def _add_early_exit(parser: argparse.ArgumentParser) -> None:
 
 def _add_report(commands: Any) -> None:
     doc = "the hardware bill: gates, flip-flops, cycles, area and energy, estimated or synthesised"
-    parser = commands.add_parser("report", help=doc, description=doc.capitalize() + ".")
+    parser = commands.add_parser("report", help=doc, description=_sentence(doc))
     _add_model(parser)
     _add_data(parser, required=False)
     parser.add_argument(
@@ -208,7 +227,7 @@ def _add_report(commands: Any) -> None:
 
 def _add_sweep(commands: Any) -> None:
     doc = "accuracy over stream lengths, flipped bits, encodings and styles: table, JSON and plots"
-    parser = commands.add_parser("sweep", help=doc, description=doc.capitalize() + ". See docs/sweep.md.")
+    parser = commands.add_parser("sweep", help=doc, description=_sentence(doc) + " See docs/sweep.md.")
     _add_model(parser)
     _add_data(parser)
     for flag, metavar, of in (
@@ -232,7 +251,7 @@ def _add_sweep(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     doc = "train a network as it would learn on chip, by gradient counters, or by their rivals"
-    parser = commands.add_parser("train", help=doc, description=doc.capitalize() + ". See docs/training.md.")
+    parser = commands.add_parser("train", help=doc, description=_sentence(doc) + " See docs/training.md.")
     _add_model(parser)
     parser.add_argument("--data", metavar="D.npz", required=True, help="x_train, y_train, x_test and y_test")
     parser.add_argument("--limit", type=_natural, default=0, metavar="N", help="only the first N training samples")
@@ -253,7 +272,7 @@ def _add_train(commands: Any) -> None:
 
 def _add_bench_training(commands: Any) -> None:
     doc = "weigh an array of gradient counters against fixed point, synthesised"
-    parser = commands.add_parser("bench-training", help=doc, description=doc.capitalize() + ". See docs/training.md.")
+    parser = commands.add_parser("bench-training", help=doc, description=_sentence(doc) + " See docs/training.md.")
     parser.add_argument("--rows", type=_positive, default=16, metavar="M", help="errors of the tile (default 16)")
     parser.add_argument("--columns", type=_positive, default=16, metavar="N", help="inputs of the tile (default 16)")
     parser.add_argument("--step-bits", type=_positive, default=10, metavar="K", help="step 2**-K (default 10)")
@@ -263,6 +282,11 @@ def _add_bench_training(commands: Any) -> None:
     parser.add_argument("--seed", type=_natural, default=1, help="of the training (default 1)")
     parser.add_argument("--liberty", metavar="F.lib", default=None, help="the library (default: OSU 0.18 um)")
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON (- for standard output)")
+
+
+def _sentence(doc: str) -> str:
+    """With a capital first letter and a full stop. (str.capitalize would write JSON and RTL small.)"""
+    return f"{doc[0].upper()}{doc[1:]}."
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

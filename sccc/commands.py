@@ -20,7 +20,7 @@ from sccc import report
 from sccc.api import compile, load
 from sccc.cli import EXIT_MISMATCH, EXIT_OK, option_values
 from sccc.config import Config, load_config, make_config
-from sccc.data import Data, has_calibration, load_calibration, load_data
+from sccc.data import Data, has_calibration, load_calibration, load_data, saturated
 from sccc.diagnostics import Collector, Location, SccError, nearest
 from sccc.files import check_writable, write_files
 from sccc.ir import Module
@@ -179,6 +179,20 @@ def _is_hardware(module: Module) -> bool:
     return all(op.dialect not in ("nn", "train") for op in module)
 
 
+MOST_SATURATED = 0.05
+"""Share of the input's numbers that may lie outside its range without a warning; ranges leave out rare outliers."""
+
+
+def warn_of_range(args: argparse.Namespace, module: Module, x: np.ndarray) -> None:
+    """Data that the network was not trained on in this scale saturate, and the result means nothing."""
+    share = saturated(module, x)
+    if share > MOST_SATURATED:
+        advice = "scale the data as in training, or set the range (--calibrate, --input-range)"
+        print(
+            f"warning: {args.data}: {share:.0%} of the inputs lie outside the input's range: {advice}", file=sys.stderr
+        )
+
+
 def _require_hardware(module: Module) -> None:
     """Before a simulation: a pipeline of the user's may have left something of the float network."""
     for op in module:
@@ -266,6 +280,7 @@ def run_simulate(args: argparse.Namespace) -> int:
     _calibrated(args, inputs)
     module = _compile(args, inputs)
     _require_hardware(module)
+    warn_of_range(args, module, inputs.samples.x)
     options |= {"seed": inputs.config.options.seed, "kernels": args.kernels}
     with _progress("simulating") as progress:
         result = measure(module, inputs.samples, progress=progress, **options)
@@ -365,6 +380,7 @@ def run_check(args: argparse.Namespace) -> int:
     _calibrated(args, inputs)
     module = _compile(args, inputs)
     _require_hardware(module)
+    warn_of_range(args, module, inputs.samples.x)
     folder = _made_folder(args.keep) if args.keep else None
     with _progress(f"running the RTL in {args.simulator.capitalize()}"):
         if faulty:

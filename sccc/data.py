@@ -12,6 +12,7 @@ import numpy as np
 
 from sccc.diagnostics import Location, SccError
 from sccc.ir import Module
+from sccc.types import Level
 
 MAX_BYTES = 8 << 30
 """Largest array that is read, in bytes."""
@@ -62,7 +63,34 @@ def load_data(path: str | Path, module: Module, *, split: str = "test", limit: i
             place,
             "one class number per sample is wanted, as from scores.argmax(axis=1)",
         )
+    if y is not None and need_y:
+        _check_classes(y, module, y_name, place)
     return Data(x, y[: len(x)] if y is not None else None)
+
+
+def _check_classes(y: np.ndarray, module: Module, name: str, place: Location) -> None:
+    """Each class is the index of a score; of a network with a single result any whole number may be one."""
+    scores = math.prod(module.outputs[0].operands[0].type.shape)
+    bad = np.flatnonzero((y < 0) | (y != np.floor(y)) | (y >= scores if scores > 1 else False))
+    if bad.size:
+        wanted = (
+            f"classes are whole numbers, 0 .. {scores - 1} with {scores} scores"
+            if scores > 1
+            else "classes are 0, 1, ..."
+        )
+        raise SccError(f"'{name}' holds {y[bad[0]]}, first in sample {bad[0]}", place, wanted)
+
+
+def saturated(module: Module, x: np.ndarray) -> float:
+    """The share of the numbers in x [samples, *input shape], real units, that lie outside what a level of the input can be."""
+    op = module.inputs[0]
+    if op.name != "sc.input":
+        return 0.0
+    scaled = (x.reshape(len(x), *op.attributes["shape"]) - op.attributes["offset"]) / op.attributes["scale"]
+    assert op.result is not None and isinstance(op.result.type, Level)
+    encoding, bits = op.result.type.encoding, op.result.type.bits
+    lo, hi = (float(encoding.decode(np.array(f(bits)), bits)) for f in (encoding.minimum_level, encoding.maximum_level))
+    return float(((scaled < lo) | (scaled > hi)).mean())
 
 
 def load_calibration(path: str | Path, module: Module, samples: int = CALIBRATION_SAMPLES) -> np.ndarray:

@@ -104,13 +104,21 @@ class Collector:
             raise SccError(self.diagnostics)
 
 
+FEW = 12
+"""So many known words are listed rather than a distant one proposed."""
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
+    """Advice that names the known word most like `name`; empty where none is (`difflib`'s ratio is below the cutoff)."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Advice that names the known word closest to `name`, or lists what is known."""
     candidates = sorted(known)
-    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(candidates) if candidates else ""
+    listed = "known: " + ", ".join(candidates) if candidates else ""
+    return closest(name, candidates, 0.65 if len(candidates) <= FEW else 0.5) or listed
 
 
 def caret_excerpt(text: str, line: int, column: int, width: int = 110) -> str:

@@ -48,7 +48,8 @@ def load_sites(path: str | Path) -> list[FlipSite]:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SccError(f"cannot read the sites: {error}", place, advice) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SccError(f"cannot read the sites: {reason}", place, advice) from error
     known = {f.name: str if f.type == "str" else int for f in fields(FlipSite)}
     sites = []
     for number, entry in enumerate(data if isinstance(data, list) else [None]):

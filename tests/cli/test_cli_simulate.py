@@ -54,6 +54,21 @@ def test_the_json_has_exactly_the_documented_keys(measured, data):
     assert result["bit_products_per_second"] == pytest.approx(60 * 32 * (30 + 15) / result["seconds"])
 
 
+@pytest.mark.parametrize("command", ["simulate", "check", "report"])
+@pytest.mark.parametrize("options", [(), ("--encoding", "bipolar"), ("--style", "fixed")])
+def test_data_in_another_scale_than_the_input_s_are_warned_of(ok, model, command, options):
+    x, y = samples()
+    inside, outside = np.abs(x) / np.abs(x).max(), np.abs(x) * 255
+    share = float((outside > 1).mean())
+    for name, given in (("in.npz", inside), ("out.npz", outside)):
+        np.savez(name, x=given[:8] if command == "check" else given, y=y[:8] if command == "check" else y)
+    assert "input's range:" not in ok(command, model, "--data", "in.npz", *options).err
+    assert share > 0.9
+    said = ok(command, model, "--data", "out.npz", "--input-range", "1", *options).err
+    assert "warning: out.npz: " in said and "of the inputs lie outside the input's range: scale" in said
+    assert "input's range:" not in ok(command, model, "--data", "out.npz", "--input-range", "2000", *options).err
+
+
 def test_accuracies_are_what_numpy_makes_of_the_outputs(measured, data):
     options = {"length": 16, "seed": 1}
     result = measured("--data", data, "--length", "16")

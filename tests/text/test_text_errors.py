@@ -37,7 +37,7 @@ def check_places(marked: str, error: SccError) -> None:
 
 SEMANTIC = {
     "unknown op": (body("%y = §nn.tan %x : real<4>"), "unknown operation 'nn.tan'", "did you mean 'nn.tanh'?"),
-    "unknown attribute": (body("%y = nn.clip %x {§lw = 0.0} : real<4>"), "nn.clip has no attribute 'lw'", "mean 'lo'?"),
+    "unknown attribute": (body("%y = nn.clip %x {§lw = 0.0} : real<4>"), "nn.clip has no attribute 'lw'", "known: hi, lo"),
     "no attributes": (body("%y = nn.tanh %x {§lo = 0.0} : real<4>"), "nn.tanh has no attribute 'lo'", ""),
     "missing attribute": (body("%y = §nn.reshape %x : real<4>"), "nn.reshape needs the attribute 'shape'", "new shape"),
     "attribute twice": (body("%y = nn.clip %x {lo = 0.0, §lo = 1.0} : real<4>"), "'lo' is given twice", ""),
