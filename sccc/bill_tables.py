@@ -70,9 +70,9 @@ def estimated_table(data: dict[str, Any]) -> Any:
     """The bill as a table."""
     columns = bill_columns(data)
     footer = ["total", "", *(data.get(c, "") for c in list(columns)[2:])]
-    title = (
-        f"estimated ({data['table']}; energy per inference in full operation, a sample every {data['interval']} cycles)"
-    )
+    left_out = " without memories" if "multipliers" in data else ""
+    operation = f"energy per inference in full operation, a sample every {data['interval']:,} cycles"
+    title = f"estimated{left_out} ({data['table']}; {operation})"
     return report.table(title, list(columns.values()), [[x[c] for c in columns] for x in data["layers"]], footer=footer)
 
 

@@ -39,7 +39,7 @@ from sccc.ops.fixed import FIXED_SUMS, dot_weights
 from sccc.ops.geometry import Geometry, geometry_of
 from sccc.ops.images import pool_lanes
 from sccc.ops.source import source_lanes
-from sccc.schedule import schedule
+from sccc.schedule import layer_origin, schedule
 from sccc.sources import CounterSource, LfsrSource
 from sccc.types import Count, Encoding, Level, Random, Stream, Total, Type, lane_width, signed_width
 
@@ -329,7 +329,7 @@ def bill(module: Module) -> tuple[list[LayerCost], int]:
         counter = max(1, (timing.length - 1).bit_length())
         control = Cost(gates=HALF_ADDER * counter + 5, flipflops=counter + 3)
         total = sum((op_cost(op) for op in ops), control)
-        origin = next((op.origin for op in ops if op.origin), "")
+        origin = layer_origin(ops)
         rows.append(LayerCost(name, origin, _encodings(ops), layer_style(ops), _sources(ops), timing.length, total))
     return rows, plan.latency
 

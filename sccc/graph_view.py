@@ -9,7 +9,7 @@ from sccc.graph_layout import Box, draw, markup
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.conversion import SNGS
-from sccc.schedule import feeding_values, layer_ops
+from sccc.schedule import feeding_values, layer_ops, layer_origin
 from sccc.types import Count, Fixed, Level, Random, Real, Stream, Total, Type
 
 COLOURS: dict[type[Type], str] = {
@@ -82,7 +82,7 @@ def _short(value: object) -> str:
 
 def _layer_box(name: str, ops: list[Operation]) -> Box:
     """Name and origin, what is computed, the streams that are multiplied with their sources, style, result."""
-    origin = next((op.origin for op in ops if op.origin), "")
+    origin = layer_origin(ops)
     computing = [op for op in ops if op.operands and op.name not in (*SNGS, "sc.mask")]
     lines = [name if origin in ("", name) else f"{name}, from {origin}", ", ".join(op.name for op in computing)]
     for op in computing:

@@ -30,6 +30,8 @@ nav a { color: #1f4e8c; margin-right: 18px; }
 code { font-family: "DejaVu Sans Mono", monospace; font-size: 13px; overflow-wrap: anywhere; }
 .note { color: #555; font-size: 13px; }
 .scroll { overflow-x: auto; }
+.scroll, .graph { background: linear-gradient(270deg, #fff 30%, #fff0) 100% 0 / 48px 100% no-repeat local,
+  linear-gradient(270deg, #8fa3bb66, #8fa3bb00) 100% 0 / 14px 100% no-repeat scroll; }
 .graph { overflow: auto; max-height: 760px; border: 1px solid #ddd; padding: 4px; }
 .figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px 24px; }
 .tiles { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; margin: 16px 0; }
@@ -41,10 +43,11 @@ th, td { padding: 4px 12px; text-align: left; border-bottom: 1px solid #e3e3e3; 
 th { background: #f2f5f9; border-bottom: 2px solid #c7d0dc; vertical-align: bottom; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 tfoot td { font-weight: bold; border-top: 2px solid #c7d0dc; border-bottom: 0; }
-td.name { overflow-wrap: anywhere; max-width: 640px; }
+td.name { overflow-wrap: break-word; max-width: 640px; }
 td.name:first-child { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 420px; }
 .bar { display: inline-block; height: 10px; background: #7fa8d6; vertical-align: middle; }
 details { margin: 8px 0; } summary { cursor: pointer; color: #1f4e8c; }
+@media (max-width: 900px) { .figures { grid-template-columns: minmax(0, 1fr); } }
 @media print { .graph { max-height: none; } }
 """
 

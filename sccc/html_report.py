@@ -63,14 +63,15 @@ def html_page(contents: Contents) -> str:
 
 def _summary(contents: Contents, measured: Mapping[str, Any] | None) -> str:
     bill, tiles = contents.bill, list[tuple[str, str]]()
+    part = " without memories" if "multipliers" in bill else ""
     if measured is not None:
         known = {name: value for name, value in measured["accuracy"].items() if value is not None}
         tiles += [(f"{100 * value:.2f} %", f"accuracy, {_MODELS[name]}") for name, value in known.items()]
     tiles += [
         (number(bill["gates"]), "gates (2 inputs), estimated"),
         (number(bill["flipflops"]), "flip-flops"),
-        (f"{number(bill['area_um2'] / 1e6)} mm²", f"area, {bill['table']}"),
-        (f"{number(bill['energy_pj'] / 1e3)} nJ", "energy per inference"),
+        (f"{number(bill['area_um2'] / 1e6)} mm²", f"area{part}, {bill['table']}"),
+        (f"{number(bill['energy_pj'] / 1e3)} nJ", f"energy per inference{part}"),
         (number(bill["cycles"]), "cycles from start to result"),
         (number(bill["interval"]), "cycles between samples"),
     ]

@@ -90,6 +90,12 @@ def layer_ops(module: Module) -> dict[str, list[Operation]]:
     return layers
 
 
+def layer_origin(ops: Iterable[Operation]) -> str:
+    """The ONNX node that a layer stands for: what most of its ops come from (a reshape before it may be another node's)."""
+    origins = [op.origin for op in ops if op.origin]
+    return max(origins, key=origins.count, default="")
+
+
 def schedule(module: Module) -> Schedule:
     """When everything happens. Raises SccError where layers do not fit one another."""
     _check_layers(module)

@@ -56,7 +56,7 @@ def handshake() -> str:
     rows = [Row("clk", "clock", [])]
     for wire, name in names.items():
         rows.append(Row(name, "bus" if wire in ("x", "dut.y", "dut.layer_0.fc1_rx") else "bit", shown[wire]))
-    return wave_svg("Three samples through a netlist of two layers in accumulate style, N = 8", rows)
+    return wave_svg("Three samples through a netlist of two layers in accumulate style, N = 8", rows, cycle=20)
 
 
 def early_exit() -> str:
@@ -95,7 +95,7 @@ def links() -> str:
     rows = [Row("clk", "clock", [])]
     for name, column in zip(names.values(), columns, strict=True):
         rows.append(Row(name, "bus" if name.endswith("data") else "bit", _numbers(column)))
-    return wave_svg("One sample through folded hardware: two engines, N = 4", rows, cycle=14)
+    return wave_svg("One sample through folded hardware: two engines, N = 4", rows, cycle=12)
 
 
 def _numbers(column: list[int | None]) -> list[str | None]:
