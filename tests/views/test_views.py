@@ -18,7 +18,7 @@ from sccc.graph_layout import Box, draw
 from sccc.graph_view import layers_svg, svg
 from sccc.passes import PassContext, run_passes
 from sccc.passes.insert_gradient_counters import InsertGradientCounters
-from sccc.schedule import schedule
+from sccc.schedule import layer_origin, schedule
 from sccc.types import signed_width
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -229,3 +229,13 @@ def test_training_modules_show_themselves_and_say_why_they_are_not_traced():
     for look in (module.trace, lambda x: sccc.waveform(module, x)):
         with pytest.raises(sccc.SccError, match="learns"):
             look(np.zeros((1, 1, 6, 6)))
+
+
+def test_a_layer_is_named_after_the_node_that_most_of_its_ops_come_from():
+    ops = compiled(Spec(sizes=(5, 4, 3), options={"length": 16})).ops
+    layer = [op for op in ops if op.attributes.get("layer") == ops[-1].attributes["layer"]]
+    for op, origin in zip(layer, ["/flatten", *["/fc"] * len(layer)], strict=False):
+        op.origin = origin
+    assert layer_origin(layer) == "/fc"
+    assert layer_origin(layer[:1]) == "/flatten"
+    assert layer_origin([]) == ""
