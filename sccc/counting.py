@@ -193,7 +193,7 @@ def _sums(
     up: list[Columns] = []
     down: list[Columns] = []
     plain = [Bit(number) for number in range(np.abs(symbols).max(initial=0))]
-    inverted = [Bit(number, inverted=True) for number in range(len(plain))]
+    inverted = [Bit(number, inverted=True) for number in range(len(plain) if merged else 0)]
     for row in left:
         numbers = row[np.argsort(np.abs(row), kind="stable")].tolist()
         if merged:
