@@ -36,7 +36,7 @@ EMIT = ("verilog", "ir", "dot")
 EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR = 0, 1, 2
 
 GARBAGE_THRESHOLD = 50_000
-"""Containers made since Python last looked for cycles among them. At its own 700 it spends a fifth of a compilation on looking."""
+"""Containers made since Python last looked for cycles among them. At its own 700 that is up to a fifth of a compilation."""
 
 
 class _Parser(argparse.ArgumentParser):
