@@ -61,6 +61,8 @@ def _learning(b: Builder, network: Trainable, input_range: float) -> Module:
         bits=b.options.value_bits - round(np.log2(input_range)), lo=-top, hi=top, **affine,
     )  # fmt: skip
     label = b.add("label", [], "label", classes=last.result.type.lanes)
+    if b.options.halvings:
+        b.halvings = b.add("halvings", [], "halvings", most=b.options.halvings)
     steps: list[Step] = []
     made: dict[Value, Value] = {source.result: x}
     for op in network.steps:

@@ -31,6 +31,7 @@ class Builder:
         self.module = Module(source.name, reference=source.clone())
         self.seed = splitmix64(options.random_seed)
         self.common: dict[str, Any] = {}
+        self.halvings: Value | None = None
 
     def origin(self, op: Operation) -> None:
         self.common = {"origin": op.origin, "location": op.location}
@@ -46,7 +47,8 @@ class Builder:
 
     @property
     def weight_bits(self) -> int:
-        return self.options.step_bits + (FRACTION if self.options.rule == "fixed" else 0)
+        """Fractional bits of weights: those of the smallest step, and below it those of the rival."""
+        return self.options.step_bits + self.options.halvings + (FRACTION if self.options.rule == "fixed" else 0)
 
     def register(self, values: np.ndarray, name: str, limit: int) -> Value:
         """Registers that saturate at -limit and below limit, limit a power of two."""

@@ -20,8 +20,7 @@ def update_dense(b: Builder, name: str, registers: tuple[Value, Value], delta: V
     one = b.constant("one", 1, 0)
     if b.options.rule == "fixed":
         for register, factor in ((weights, x), (bias, one)):
-            shift = fixed_type(delta).bits + fixed_type(factor).bits + b.options.step_bits - b.weight_bits
-            _saturating(b, "descend", register, [delta, factor], shift=shift)
+            _descend(b, "descend", register, [delta, factor])
         return
     if fixed_type(x).hi > b.options.update_range << fixed_type(x).bits:
         x = b.limited(x, f"{name}_xl", b.options.update_range)
@@ -32,9 +31,9 @@ def update_dense(b: Builder, name: str, registers: tuple[Value, Value], delta: V
         if b.options.rule == "gdm":
             momentum, out = _momentum(b, register, worth)
             _saturating(b, "average", momentum, [qdelta, factor, out])
-            _saturating(b, "count_by", register, [out], move=worth)
+            _count(b, "count_by", register, [out], worth)
         else:
-            _saturating(b, "count", register, [qdelta, factor], move=worth)
+            _count(b, "count", register, [qdelta, factor], worth)
 
 
 def update_shared(
@@ -45,8 +44,7 @@ def update_shared(
     exact = gradient, b.add("sum", [delta], f"{name}_delta_sum")
     for register, gradient, part in zip(registers, exact, "wb", strict=True):
         if b.options.rule == "fixed":
-            shift = fixed_type(gradient).bits + b.options.step_bits - b.weight_bits
-            _saturating(b, "descend_by", register, [gradient], shift=shift)
+            _descend(b, "descend_by", register, [gradient])
             continue
         g = b.limited(gradient, f"{name}_g{part}", b.options.gradient_range)
         q = b.quantized(g, f"{name}_qg{part}", g.type.shape[:1])
@@ -54,9 +52,9 @@ def update_shared(
         if b.options.rule == "gdm":
             momentum, out = _momentum(b, register, worth)
             _saturating(b, "average_by", momentum, [q, out])
-            _saturating(b, "count_by", register, [out], move=worth)
+            _count(b, "count_by", register, [out], worth)
         else:
-            _saturating(b, "count_by", register, [q], move=worth)
+            _count(b, "count_by", register, [q], worth)
 
 
 def _momentum(b: Builder, register: Value, worth: int) -> tuple[Value, Value]:
@@ -67,6 +65,23 @@ def _momentum(b: Builder, register: Value, worth: int) -> tuple[Value, Value]:
     momentum = b.add("weights", [], f"{register.name}_m", initial=initial, bits=bits, lo=-limit, hi=limit - 1)
     out = b.add("quantize", [momentum, b.source(decay, f"{register.name}_mr")], f"{register.name}_out")
     return momentum, out
+
+
+def _count(b: Builder, op: str, register: Value, operands: list[Value], worth: int) -> None:
+    _annealed(b, op, register, operands, move=worth << b.options.halvings)
+
+
+def _descend(b: Builder, op: str, register: Value, factors: list[Value]) -> None:
+    """The register less the product of the factors times the step."""
+    bits = sum(fixed_type(factor).bits for factor in factors)
+    _annealed(b, op, register, factors, shift=bits + b.options.step_bits - b.weight_bits)
+
+
+def _annealed(b: Builder, op: str, register: Value, operands: list[Value], **attributes: Any) -> None:
+    """An update of weights, whose step halves with the module's input of that name where it has one."""
+    if b.halvings is not None:
+        op, operands = f"{op}_annealed", [*operands, b.halvings]
+    _saturating(b, op, register, operands, **attributes)
 
 
 def _saturating(b: Builder, op: str, register: Value, operands: list[Value], **attributes: Any) -> None:

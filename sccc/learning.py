@@ -44,7 +44,8 @@ def seen_through(value: Value) -> Value:
 
 
 def check_learning(module: Module) -> None:
-    """One input, label and output; ops of the dialect train and STREAM_OPS; at most one update for each register.
+    """One input, label and output, at most one train.halvings; ops of the dialect train and STREAM_OPS; at most one update for each
+    register.
 
     Raises SccError with every problem.
     """
@@ -55,6 +56,8 @@ def check_learning(module: Module) -> None:
                 f"module '{module.name}' has {found} {name} ops; training wants exactly one",
                 advice="run insert-gradient-counters first",
             )
+    if len(module.ops_named("train.halvings")) > 1:
+        problems.add(f"module '{module.name}' has several train.halvings ops", advice="one halves all steps")
     updated: set[Value] = set()
     for op in module:
         cell = REGISTRY[op.name].cell

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sccc.config import check_fields, option
-from sccc.diagnostics import Collector
+from sccc.diagnostics import Collector, Location, SccError
+from sccc.ops.training_types import MOST_HALVINGS
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
 FLOAT_RULES = ("float", "float-momentum")
@@ -72,6 +73,12 @@ class CounterOptions:
     )
     forward: str = option("fixed", "forward pass in fixed point or on streams", ("fixed", "streams"))
     length: int = option(256, "cycles of a window of forward streams", lo=16, hi=1024, power=True)
+    halvings: int = option(
+        0,
+        "how often the step can halve while the network learns: counters have so many bits more, and the netlist an input",
+        lo=0,
+        hi=MOST_HALVINGS,
+    )
 
     def __post_init__(self) -> None:
         problems = Collector()
@@ -88,6 +95,9 @@ class TrainingOptions(CounterOptions):
 
     rule: str = option("gdc", "gradient counters, with momentum, or a rival", COUNTER_RULES + FLOAT_RULES)
     epochs: int = option(20, "passes over the samples", lo=1)
+    halve_after: int = option(
+        0, "the step halves after this epoch and after each that follows, as often as it can; 0: never", lo=0
+    )
     from_scratch: bool = False
     first_weights: str = option(
         "auto",
@@ -96,6 +106,19 @@ class TrainingOptions(CounterOptions):
         FIRST_WEIGHTS,
     )
     seed: int = option(1, "of the samples' order, the random sources and new weights", lo=0, hi=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.halvings > 0) != (self.halve_after > 0):
+            raise SccError(
+                f"halvings = {self.halvings} and halve_after = {self.halve_after}: a step that halves wants both",
+                Location(option="halve-after"),
+                "give how often it halves, and the epoch after which it does so first",
+            )
+
+    def halved(self, epoch: int) -> int:
+        """How often the step has been halved in an epoch, counted from 0."""
+        return min(self.halvings, max(0, epoch - self.halve_after + 1)) if self.halve_after else 0
 
     def counters(self) -> dict[str, Any]:
         """The options of the counters alone. Rules in float have those of gdc, of which they take the formats."""

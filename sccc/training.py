@@ -69,7 +69,9 @@ class TrainingResult:
 
 
 class _Learner(Protocol):
-    """What `Trainer` and `FloatTrainer` have in common."""
+    """What `Trainer` and `FloatTrainer` have in common. halvings: how often the step, or learning rate, has been halved."""
+
+    halvings: int
 
     def numbers(self, x: np.ndarray) -> np.ndarray: ...
     def train(self, numbers: np.ndarray, labels: np.ndarray, order: np.ndarray | None = None) -> None: ...
@@ -114,6 +116,7 @@ def train(
     total = options.epochs * len(numbers)
     for epoch in range(len(result.epochs), options.epochs):
         started = time.perf_counter()
+        learner.halvings = options.halved(epoch)
         order = np.random.default_rng([options.seed, epoch]).permutation(len(numbers))
         for i in range(0, len(order), CHUNK):
             learner.train(numbers, labels, order[i : i + CHUNK])

@@ -27,13 +27,14 @@ class Register:
 class Update:
     """What the register that is operand `state` becomes when the sample ends: `next` over the operands and attributes by name.
 
-    An operand named in `rows` has one lane per row of the register, one in `columns` one per column; the others have its
-    shape. A lane stays as it is where any operand of `still` is zero.
+    An operand named in `rows` has one lane per row of the register, one in `columns` one per column, one in `common` a single
+    lane for all; the others have its shape. A lane stays as it is where any operand of `still` is zero.
     """
 
     next: Expr
     rows: str = ""
     columns: str = ""
+    common: str = ""
     still: tuple[str, ...] = ()
 
 

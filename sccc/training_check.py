@@ -28,25 +28,34 @@ class TrainingCheck:
     first: str
 
 
-def traced_values(module: Module, numbers: np.ndarray, labels: np.ndarray) -> dict[Value, np.ndarray]:
+def traced_values(
+    module: Module, numbers: np.ndarray, labels: np.ndarray, halvings: np.ndarray | None = None
+) -> dict[Value, np.ndarray]:
     """Every value while the reference learns from the samples: integers [samples, *shape]."""
     reference = Reference(module)
     trace: dict[Value, list[np.ndarray]] = {}
-    for x, label in zip(numbers, labels, strict=True):
-        for value, number in reference.step(x, int(label)).items():
-            trace.setdefault(value, []).append(number)
+    halved = np.zeros(len(numbers), dtype=np.int64) if halvings is None else halvings
+    for x, label, number in zip(numbers, labels, halved, strict=True):
+        reference.halvings = int(number)
+        for value, held in reference.step(x, int(label)).items():
+            trace.setdefault(value, []).append(held)
     return {value: np.stack(made) for value, made in trace.items()}
 
 
 def check_training(
-    module: Module, x: np.ndarray, labels: np.ndarray, netlist: TrainingNetlist | None = None
+    module: Module,
+    x: np.ndarray,
+    labels: np.ndarray,
+    netlist: TrainingNetlist | None = None,
+    halvings: np.ndarray | None = None,
 ) -> TrainingCheck:
-    """Learn from samples x [samples, ...] (real units) in Icarus and in the simulator. `netlist`: another one than the module's.
+    """Learn from samples x [samples, ...] (real units) in Icarus and in the simulator. `netlist`: another one than the module's;
+    halvings [samples]: how often the step has been halved (default: never).
 
     Raises SccError without Icarus.
     """
     netlist = netlist or emit_training(module)
-    expected = traced_values(module, Trainer(module, "numpy").numbers(x), labels)
+    expected = traced_values(module, Trainer(module, "numpy").numbers(x), labels, halvings)
     by_name = {value.name: value for value in netlist.signals}
     bench = emit_training_testbench(netlist, "tb", {by_name[v.name]: numbers for v, numbers in expected.items()})
     with tempfile.TemporaryDirectory(prefix="sccc_train_") as temporary:

@@ -36,6 +36,22 @@ class Trainer:
         if kernels != "numpy":
             self._kernel = build_kernel(module, MOST_OPS if kernels == "numba" else 0)
         self._reference = Reference(module)
+        self.most_halvings = max((op.attributes["most"] for op in module.ops_named("train.halvings")), default=0)
+
+    @property
+    def halvings(self) -> int:
+        """How often the step has been halved, 0 .. `most_halvings`; may be set between samples."""
+        return self._reference.halvings
+
+    @halvings.setter
+    def halvings(self, number: int) -> None:
+        if not 0 <= number <= self.most_halvings:
+            raise SccError(
+                f"{number} halvings are outside 0 .. {self.most_halvings}", advice="give the pass more halvings"
+            )
+        self._reference.halvings = number
+        if self._kernel is not None and self._kernel.halvings is not None:
+            self._kernel.halvings[0] = number
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Real inputs [samples, ...] as the integers that the hardware is given, [samples, lanes], in a narrow type."""

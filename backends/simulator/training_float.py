@@ -33,10 +33,11 @@ class FloatTrainer:
 
     All numbers of a sample lie in one flat array, inputs first, and so do their errors; `layout` (rows of `LAYOUT`) says where each
     step reads and writes. What a window sees is listed in `lanes`: places in that array, whose last one holds the padding's zero.
+    `halvings` may be set between samples: how often the learning rate has been halved.
     """
 
     def __init__(self, steps: list[Operation], rule: FloatRule) -> None:
-        self.rule, self.steps = rule, steps
+        self.rule, self.steps, self.halvings = rule, steps, 0
         source = seen_through(steps[0].operands[0])
         self._places: dict[Value, int] = {source: 0}
         self._learned: set[Value] = set()
@@ -117,7 +118,7 @@ class FloatTrainer:
         train(
             order.astype(np.int64), numbers, np.asarray(labels, dtype=np.int64), self.layout, self.limits, self.lanes,
             self._parameters, self._velocity, self._values, self._errors, self._gradient,
-            np.float32(self.rule.rate), np.float32(self.rule.beta), LOSSES[self.rule.loss],
+            np.float32(self.rule.rate * 2.0**-self.halvings), np.float32(self.rule.beta), LOSSES[self.rule.loss],
         )  # fmt: skip
 
     def accuracy(self, numbers: np.ndarray, labels: np.ndarray) -> float:

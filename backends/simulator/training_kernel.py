@@ -33,13 +33,15 @@ MOST_OPS = 256
 @dataclass
 class Kernel:
     """`train(order, x, y)` takes samples x [samples, lanes] with classes y in this order; `infer(x, out)` writes the outputs
-    [samples, lanes]. `states` names the arrays that outlive a sample, by the value's name.
+    [samples, lanes]. `states` names the arrays that outlive a sample, by the value's name; `halvings` is the array, of one number,
+    that says how often the step has been halved, if it can be.
     """
 
     train: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
     infer: Callable[[np.ndarray, np.ndarray], None]
     arrays: dict[str, np.ndarray]
     states: dict[str, str]
+    halvings: np.ndarray | None
 
 
 def build_kernel(module: Module, most_ops: int = MOST_OPS) -> Kernel:
@@ -52,6 +54,7 @@ def build_kernel(module: Module, most_ops: int = MOST_OPS) -> Kernel:
             lambda x, results: run_steps(inference, range(len(x)), x=x, results=results),
             writer.arrays,
             writer.states,
+            writer.halvings(),
         )
     loaded, arrays = load(writer.source()), tuple(writer.arrays.values())
     return Kernel(
@@ -59,6 +62,7 @@ def build_kernel(module: Module, most_ops: int = MOST_OPS) -> Kernel:
         lambda x, results: loaded.infer(x, results, *arrays),
         writer.arrays,
         writer.states,
+        writer.halvings(),
     )
 
 
@@ -107,6 +111,10 @@ class _Writer:
         results.add(1, *self._results())
         return learning, [*inference, str(results)]
 
+    def halvings(self) -> np.ndarray | None:
+        """The array of the input that nothing in the kernel writes."""
+        return next((self.arrays[self.names[v]] for v in self.module.values() if _is_halvings(v)), None)
+
     def _results(self) -> list[str]:
         scores = self.output.operands[0]
         return [f"for i in range({scores.type.lanes}):", f"    results[s, i] = {self.loops.at(scores)}"]
@@ -154,6 +162,10 @@ class _Writer:
             self.arrays[name] = np.asarray(op.attributes["value"]).reshape(-1).astype(storage(kind))
         # A lane behind the last one holds the zeros of padding, and swallows what is added to it.
         self.arrays.setdefault(name, np.zeros(kind.lanes + 1, dtype=storage(kind)))
+
+
+def _is_halvings(value: Value) -> bool:
+    return value.op is not None and value.op.name == "train.halvings"
 
 
 __all__ = ["MOST_OPS", "Kernel", "build_kernel"]

@@ -44,12 +44,14 @@ def integer_attributes(op: Operation) -> dict[str, int]:
 
 
 class Reference:
-    """A training module's interpreter. `state` may be read and replaced between samples."""
+    """A training module's interpreter. `state` and `halvings`, how often the step has been halved, may be read and replaced between
+    samples."""
 
     def __init__(self, module: Module) -> None:
         check_learning(module)
         self.module = module
         self.state = initial_state(module)
+        self.halvings = 0
         self.updates = [op for op in module if isinstance(REGISTRY[op.name].cell, Update)]
 
     def forward(self, x: np.ndarray, label: int) -> dict[Value, np.ndarray]:
@@ -67,6 +69,8 @@ class Reference:
                 values[op.result] = np.asarray(x, dtype=np.int64)
             elif op.name == "train.label":
                 values[op.result] = np.asarray(label, dtype=np.int64)
+            elif op.name == "train.halvings":
+                values[op.result] = np.asarray(self.halvings, dtype=np.int64)
             else:
                 values[op.result] = self._value(op, [values[v] for v in op.operands])
         return values

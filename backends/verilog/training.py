@@ -30,6 +30,9 @@ from sccc.training_cells import FreeRunning, MatrixProduct, Reduce, Register, Sc
 from sccc.types import Count, Encoding, Fixed, Level, Random, Stream, Total, Type, signed_width
 from sccc.verify import verify
 
+INPUTS = ("train.input", "train.label", "train.halvings")
+"""Ops that are ports, in this order."""
+
 
 def lane_width(kind: Type) -> int:
     """Bits of a lane. A random number of train.source is a two's complement number, one bit wider than it needs to be."""
@@ -56,7 +59,8 @@ def bus_width(kind: Type) -> int:
 
 @dataclass(frozen=True)
 class TrainingNetlist:
-    """Verilog text; ports of the sample and its class; `signals`: the wire of each value in the top level.
+    """Verilog text; `inputs`: the ports of the sample, of its class and, where the step can halve, of how often it has been, by
+    value; the port of the results; `signals`: the wire of each value in the top level.
 
     `period`: cycles from one start to the next; in the last of them the values are the sample's, and, where there are several,
     `done` is high.
@@ -64,11 +68,8 @@ class TrainingNetlist:
 
     text: str
     top: str
-    input_port: str
-    label_port: str
+    inputs: dict[Value, str]
     output_port: str
-    input_value: Value
-    label_value: Value
     signals: dict[Value, str]
     period: int
 
@@ -99,11 +100,10 @@ class Emitter:
         self.names.make(f"{top}_tb")
         self.top = top
         self.updates = {op.operands[0]: op for op in self.module if isinstance(REGISTRY[op.name].cell, Update)}
-        ports = [
-            self.names.make(str(self.module.ops_named(f"train.{name}")[0].attributes["name"]))
-            for name in ("input", "label", "output")
-        ]
-        self.ports = dict(zip(("train.input", "train.label", "train.output"), ports, strict=True))
+        (output,) = self.module.ops_named("train.output")
+        held = [op for name in INPUTS for op in self.module.ops_named(name)]
+        self.ports = {op: self.names.make(str(op.attributes["name"])) for op in (*held, output)}
+        inputs = {op.result: self.ports[op] for op in held if op.result is not None}
         for value in self.module.values():
             self.signals[value] = self.names.make(value.name, value.name)
         if self.period > 1:
@@ -113,11 +113,9 @@ class Emitter:
         for op in self.module:
             if isinstance(REGISTRY[op.name].cell, Register):
                 self._registers(op)
-        source, label, output = (self.module.ops_named(n)[0] for n in self.ports)
-        assert source.result is not None and label.result is not None
         text = "\n".join(
             [
-                *self._header(source.result.type, label.result.type, output.operands[0].type),
+                *self._header(inputs, output),
                 "`default_nettype none",
                 "",
                 f"module {top} (",
@@ -125,9 +123,8 @@ class Emitter:
                 "  input  wire rst,",
                 "  input  wire start,",
                 *(["  output wire done,"] if self.period > 1 else []),
-                f"  input  wire [{bus_width(source.result.type) - 1}:0] {ports[0]},",
-                f"  input  wire [{bus_width(label.result.type) - 1}:0] {ports[1]},",
-                f"  output wire [{bus_width(output.operands[0].type) - 1}:0] {ports[2]}",
+                *(f"  input  wire [{bus_width(value.type) - 1}:0] {port}," for value, port in inputs.items()),
+                f"  output wire [{bus_width(output.operands[0].type) - 1}:0] {self.ports[output]}",
                 ");",
                 *self.lines,
                 "endmodule",
@@ -140,11 +137,9 @@ class Emitter:
                 "",
             ]
         )
-        return TrainingNetlist(
-            text, top, ports[0], ports[1], ports[2], source.result, label.result, self.signals, self.period
-        )
+        return TrainingNetlist(text, top, inputs, self.ports[output], self.signals, self.period)
 
-    def _header(self, x: Type, label: Type, y: Type) -> list[str]:
+    def _header(self, inputs: dict[Value, str], output: Operation) -> list[str]:
         def bus(kind: Type) -> str:
             assert isinstance(kind, Fixed)
             numbers = f"{kind.lanes} two's complement numbers of {lane_width(kind)} bits"
@@ -156,9 +151,8 @@ class Emitter:
             "clk      everything happens at its rising edge",
             "rst      synchronous: initial weights, seeds",
             *self._protocol(),
-            f"{self.ports['train.input']}  {bus(x)}",
-            f"{self.ports['train.label']}  {bus(label)}",
-            f"{self.ports['train.output']}  {bus(y)}; of the sample in the same cycle",
+            *(f"{port}  {bus(value.type)}" for value, port in inputs.items()),
+            f"{self.ports[output]}  {bus(output.operands[0].type)}; of the sample in the same cycle",
         ]
         return ["// " + comment(line) if line else "//" for line in lines]
 
@@ -195,9 +189,9 @@ class Emitter:
 
     def _wire(self, op: Operation, cell: Wire) -> None:
         if op.result is None:
-            self.lines.append(f"\n  assign {self.ports[op.name]} = {self.signals[op.operands[0]]};")
-        elif op.name in self.ports:
-            self.lines.append(f"  assign {self.signals[op.result]} = {self.ports[op.name]};")
+            self.lines.append(f"\n  assign {self.ports[op]} = {self.signals[op.operands[0]]};")
+        elif op in self.ports:
+            self.lines.append(f"  assign {self.signals[op.result]} = {self.ports[op]};")
         elif op.operands:
             self.lines.append(f"  assign {self.signals[op.result]} = {self.signals[op.operands[0]]};")
         else:

@@ -197,8 +197,8 @@ def update_modules(op_name: str) -> str:
 
 def _array(definition: Op, cell: Update, widths: list[str], clocked: list[str], attributes: list[str]) -> list[str]:
     state, *operands = definition.operands
-    lanes = {cell.rows: "ROWS", cell.columns: "COLUMNS"}
-    index = {cell.rows: "j", cell.columns: "i"}
+    lanes = {cell.rows: "ROWS", cell.columns: "COLUMNS", cell.common: "1"}
+    index = {cell.rows: "j", cell.columns: "i", cell.common: "0"}
     ports = [f"input  wire [{lanes.get(n, 'ROWS*COLUMNS')}*{n.upper()}_W-1:0] {n}" for n in operands]
     ports.append(f"output wire [ROWS*COLUMNS*W-1:0] {state}")
     passed = ["W", "EW", *(f"{n.upper()}_W" for n in operands), *(a.upper() for a in attributes)]

@@ -13,8 +13,8 @@ from sccc.types import Type
 
 
 def emit_training_testbench(netlist: TrainingNetlist, stem: str, expected: Mapping[Value, np.ndarray]) -> Testbench:
-    """expected: for every value to compare, the input and the label among them, integers [samples, *shape]."""
-    samples = len(expected[netlist.input_value])
+    """expected: for every value to compare, the inputs among them, integers [samples, *shape]."""
+    samples = len(next(iter(expected.values())))
     files, memories, checks = {}, [], []
     for number, (value, numbers) in enumerate(expected.items()):
         file = f"{stem}_{number}.hex"
@@ -22,9 +22,9 @@ def emit_training_testbench(netlist: TrainingNetlist, stem: str, expected: Mappi
         width, lane = bus_width(value.type), lane_width(value.type)
         memories.append(f"  reg [{width - 1}:0] expected_{number} [0:SAMPLES-1]; // %{netlist.signals[value]}")
         memories.append(f'  initial $readmemh("{file}", expected_{number});')
-        if value not in (netlist.input_value, netlist.label_value):
+        if value not in netlist.inputs:
             checks.append(_CHECK.format(number=number, lanes=value.type.lanes, lane=lane, path=netlist.signals[value]))
-    order = list(expected)
+    order, inputs = list(expected), netlist.inputs.items()
     text = _TEMPLATE.format(
         top=netlist.top,
         stem=stem,
@@ -32,12 +32,9 @@ def emit_training_testbench(netlist: TrainingNetlist, stem: str, expected: Mappi
         period=netlist.period,
         memories="\n".join(memories),
         checks="\n".join(checks),
-        x=netlist.input_port,
-        label=netlist.label_port,
-        x_width=bus_width(netlist.input_value.type),
-        label_width=bus_width(netlist.label_value.type),
-        x_memory=order.index(netlist.input_value),
-        label_memory=order.index(netlist.label_value),
+        registers="\n".join(f"  reg [{bus_width(value.type) - 1}:0] {port};" for value, port in inputs),
+        connections=", ".join(f".{port}({port})" for _, port in inputs),
+        drives="\n".join(f"      {port} <= expected_{order.index(value)}[sample];" for value, port in inputs),
         reported=REPORTED_MISMATCHES,
     )
     return Testbench({f"{stem}.v": text, **files}, f"{stem}.v", samples)
@@ -75,12 +72,11 @@ module {top}_tb;
   reg clk = 1'b0;
   reg rst = 1'b1;
   reg start = 1'b0;
-  reg [{x_width}-1:0] x;
-  reg [{label_width}-1:0] label;
+{registers}
   integer sample, phase, lane, compared, mismatches, reported;
 
 {memories}
-  {top} dut (.clk(clk), .rst(rst), .start(start), .{x}(x), .{label}(label));
+  {top} dut (.clk(clk), .rst(rst), .start(start), {connections});
 
   always #5 clk = ~clk;
 
@@ -102,8 +98,7 @@ module {top}_tb;
     rst   <= sample < 0;
     start <= phase == 0 && sample >= 0 && sample < SAMPLES;
     if (sample >= 0 && sample < SAMPLES) begin
-      x     <= expected_{x_memory}[sample];
-      label <= expected_{label_memory}[sample];
+{drives}
     end
   end
 

@@ -29,6 +29,7 @@ from sccc.ops.training_types import (
     infer_dense,
     infer_error,
     infer_gradient,
+    infer_halvings,
     infer_input,
     infer_label,
     infer_lookup,
@@ -138,6 +139,15 @@ REGISTRY.add(
         None,
         infer_label,
         {"classes": Attr("int", "number of classes"), "name": Attr("str", "the port's name", "label")},
+        cell=Wire(),
+    ),
+    Op(
+        "train.halvings",
+        "How often the step of the weights has been halved: an input, which may change between samples.",
+        (),
+        None,
+        infer_halvings,
+        {"most": Attr("int", "the largest number"), "name": Attr("str", "the port's name", "halvings")},
         cell=Wire(),
     ),
     Op(

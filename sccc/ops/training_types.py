@@ -132,6 +132,15 @@ def infer_label(op: Operation) -> Type:
     return fixed(op, (), 0, op.attributes["classes"] - 1, 0)
 
 
+MOST_HALVINGS = 12
+
+
+def infer_halvings(op: Operation) -> Type:
+    if not 1 <= op.attributes["most"] <= MOST_HALVINGS:
+        raise refuse(op, f"most = {op.attributes['most']} is outside 1 .. {MOST_HALVINGS}")
+    return fixed(op, (), 0, op.attributes["most"], 0)
+
+
 def infer_constant(op: Operation) -> Type:
     value = integers(op, "value")
     return fixed(op, value.shape, int(value.min()), int(value.max()), op.attributes["bits"])

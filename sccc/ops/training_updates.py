@@ -7,6 +7,8 @@ weight is a sum of such products over the positions of the window: the sum is qu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from sccc.training_cells import Update
 from sccc.types import Fixed, Type
 
 X, DELTA, W, OUT, MOVE = (Var(n) for n in ("x", "delta", "w", "out", "move"))
-G, LO, HI, SHIFT = Var("g"), Var("lo"), Var("hi"), Var("shift")
+G, LO, HI, SHIFT, HALVINGS = Var("g"), Var("lo"), Var("hi"), Var("shift"), Var("halvings")
 
 ELEMENT_MOVES = DELTA & X & 1
 ELEMENT_NEGATIVE = ((DELTA ^ X) >> 1) & 1
@@ -59,9 +61,19 @@ def _averaged(op: Operation, w: np.ndarray, gradient: np.ndarray, out: np.ndarra
 
 
 def _rate(op: Operation, *factors: int) -> float:
-    """The learning rate: what a gradient of 1 changes."""
+    """The learning rate before the first halving: what a gradient of 1, the product of these operands, changes."""
     bits = sum(_bits_of(op, index) for index in factors)
-    return math.ldexp(1.0, bits - op.attributes["shift"] - _bits_of(op, 0))
+    attributes = op.attributes
+    steps = float(attributes["move"]) if "move" in attributes else math.ldexp(1.0, -attributes["shift"])
+    return math.ldexp(steps, bits - _bits_of(op, 0))
+
+
+def _descent(op: Operation, delta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return -_rate(op, 1, 2) * _outer(delta, x)
+
+
+def _descent_by(op: Operation, g: np.ndarray) -> np.ndarray:
+    return -_rate(op, 1) * g
 
 
 # -- legality ------------------------------------------------------------------------------------------------------------
@@ -116,10 +128,26 @@ def _require_outer(op: Operation, register: Fixed, delta: Fixed, x: Fixed) -> No
         raise refuse(op, f"{delta} and {x} do not fit the register {register}; want [m], [n] and [m, n]")
 
 
+def _halvings(op: Operation) -> int:
+    """How often the step of an update can halve."""
+    if REGISTRY[op.name].operands[-1] != "halvings":
+        return 0
+    kind: Fixed = expect(op, len(op.operands) - 1, Fixed)
+    if kind.shape or kind.bits or kind.lo:
+        raise refuse(op, f"{kind} is no number of halvings", "use train.halvings")
+    return kind.hi
+
+
 def _require_move(op: Operation, bits: int) -> None:
-    """A move must be worth what its operands say: 2**-bits of a gradient of 1.0 are so many steps."""
-    if bits > 0 or op.attributes["move"] != 1 << -bits:
-        raise refuse(op, f"move = {op.attributes['move']} must be 2**{-bits}, what the quantised operands are worth")
+    """A move must be worth what its operands say: 2**-bits of a gradient of 1.0 are so many steps, of the smallest size."""
+    wanted = _halvings(op) - bits
+    if bits > 0 or op.attributes["move"] != 1 << wanted:
+        raise refuse(op, f"move = {op.attributes['move']} must be 2**{wanted}, what the quantised operands are worth")
+
+
+def _require_shift(op: Operation) -> None:
+    if not 0 <= op.attributes["shift"] <= 60 - _halvings(op):
+        raise refuse(op, f"shift = {op.attributes['shift']} is outside 0 .. {60 - _halvings(op)}")
 
 
 def infer_count(op: Operation) -> Type:
@@ -154,8 +182,7 @@ def infer_count_by(op: Operation) -> Type:
 def infer_descend(op: Operation) -> Type:
     register, delta, x = _require_register(op), expect(op, 1, Fixed), expect(op, 2, Fixed)
     _require_outer(op, register, delta, x)
-    if not 0 <= op.attributes["shift"] <= 60:
-        raise refuse(op, f"shift = {op.attributes['shift']} is outside 0 .. 60")
+    _require_shift(op)
     return register
 
 
@@ -174,18 +201,41 @@ def infer_descend_by(op: Operation) -> Type:
     register, g = _require_register(op), expect(op, 1, Fixed)
     if g.shape != register.shape:
         raise refuse(op, f"{g} must have the shape of the register {register}")
-    if not 0 <= op.attributes["shift"] <= 60:
-        raise refuse(op, f"shift = {op.attributes['shift']} is outside 0 .. 60")
+    _require_shift(op)
     return register
 
 
+def _descending(op: Op, change: Callable[..., np.ndarray]) -> tuple[Op, Op]:
+    """An update of weights, which changes them by `change`, and the same where the step can halve while the network learns."""
+
+    def halved(op: Operation, w: np.ndarray, *operands: np.ndarray) -> np.ndarray:
+        *others, halvings = operands
+        factor = 2.0 ** -halvings.reshape(-1, *(1,) * (w.ndim - 1))
+        return _after(op, w, factor * change(op, *others))
+
+    cell = op.cell
+    assert isinstance(cell, Update)
+    smaller = cell.next.substitute({"move": Var("move") >> HALVINGS, "shift": SHIFT + HALVINGS})
+    return (
+        replace(op, value=lambda op, w, *operands: _after(op, w, change(op, *operands))),
+        replace(
+            op,
+            name=f"{op.name}_annealed",
+            doc=f"{op.doc} Its step halves with every one of `halvings`; the register is as fine as the smallest step.",
+            operands=(*op.operands, "halvings"),
+            value=halved,
+            cell=replace(cell, next=smaller, common="halvings"),
+        ),
+    )
+
+
 REGISTRY.add(
-    Op(
+    *_descending(Op(
         "train.count",
         "A gradient counter (SC-GDC) per weight: where the quantised delta and x are both nonzero the counter moves against the "
         "sign of their product. It saturates.",
         ("w", "delta", "x"),
-        lambda op, w, delta, x: _after(op, w, -_step(op) * _outer(delta, x)),
+        None,
         infer_count,
         {"move": MOVE_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
         has_result=False,
@@ -195,7 +245,7 @@ REGISTRY.add(
             columns="x",
             still=("delta", "x"),
         ),
-    ),
+    ), _descent),
     Op(
         "train.average",
         "A momentum counter (SC-GDM) per weight: up and down with the quantised gradient, and against its own stream `out`, the "
@@ -212,22 +262,22 @@ REGISTRY.add(
             columns="x",
         ),
     ),
-    Op(
+    *_descending(Op(
         "train.count_by",
         "A weight's counter that moves against a ternary stream of its own: its momentum's (SC-GDM), or a convolution's quantised "
         "gradient.",
         ("w", "out"),
-        lambda op, w, out: _after(op, w, -_step(op) * out),
+        None,
         infer_count_by,
         {"move": MOVE_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
         has_result=False,
         cell=Update(clamp(W - OUT * MOVE, LO, HI)),
-    ),
-    Op(
+    ), _descent_by),
+    *_descending(Op(
         "train.descend",
         "The fixed-point rival: the weight less delta x / 2**shift, rounded. A multiplier, an adder and a register per weight.",
         ("w", "delta", "x"),
-        lambda op, w, delta, x: _after(op, w, -_outer(delta, x) * _rate(op, 1, 2)),
+        None,
         infer_descend,
         {"shift": SHIFT_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
         has_result=False,
@@ -237,7 +287,7 @@ REGISTRY.add(
             columns="x",
             still=("delta", "x"),
         ),
-    ),
+    ), _descent),
     Op(
         "train.average_by",
         "train.average for gradients that are quantised as a whole: those of a convolution's weights.",
@@ -248,14 +298,14 @@ REGISTRY.add(
         has_result=False,
         cell=Update(clamp(W + G - OUT, LO, HI)),
     ),
-    Op(
+    *_descending(Op(
         "train.descend_by",
         "train.descend for gradients that are sums: the weight less g / 2**shift, rounded.",
         ("w", "g"),
-        lambda op, w, g: _after(op, w, -g * _rate(op, 1)),
+        None,
         infer_descend_by,
         {"shift": SHIFT_ATTR, "lo": LO_ATTR, "hi": HI_ATTR},
         has_result=False,
         cell=Update(_descended(W, G)),
-    ),
+    ), _descent_by),
 )  # fmt: skip
