@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable
 
-import networkx
 import numpy as np
 
 from sccc.colouring import colour
@@ -62,6 +61,8 @@ def cheapest_within(judge: Judge, dot: Operation, source: str, seed: int, budget
 
     Where a state machine follows, weights keep a mask per lane: the machine needs the low variance per cycle.
     """
+    import networkx
+
     x, w = dot.operands[:2]
     bits, length = bits_of(w), length_of(dot)
     found = specs(source, bits, seed)

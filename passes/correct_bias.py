@@ -151,7 +151,8 @@ def _float_products(reference: Module, x: np.ndarray) -> dict[str, np.ndarray]:
         if op.result is not None:
             values[op.result] = value
             if op.name in PRODUCT_LAYERS:
-                means[op.result.name] = _mean_of_outputs(layer_products(op, values[op.operands[0]]))
+                inputs = values[op.operands[0]].mean(axis=0, keepdims=True)  # products are linear in them
+                means[op.result.name] = _mean_of_outputs(layer_products(op, inputs))
 
     evaluate(reference, x, watch)
     return means

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from sccc.ir import Module, Operation, Value
@@ -44,12 +43,8 @@ class Forms:
     """The classes of a module of layers."""
 
     def __init__(self, module: Module) -> None:
-        graph: nx.Graph = nx.Graph()
-        graph.add_nodes_from(v for v in module.values())
-        for op in module.ops_named(*TRANSPARENT):
-            graph.add_edges_from((op.result, operand) for operand in op.operands)
         self._of: dict[Value, FormClass] = {}
-        for values in nx.connected_components(graph):
+        for values in _connected(module):
             self._of.update(dict.fromkeys(values, FormClass()))
         for op in module:
             if op.name in TRANSPARENT and op.result is not None:
@@ -74,6 +69,19 @@ class Forms:
         assert source.result is not None
         affine = next((op for op in module.ops_named("nn.affine")), None)
         return self._of[affine.result if affine is not None and affine.result is not None else source.result]
+
+
+def _connected(module: Module) -> list[list[Value]]:
+    """The values of each class. (networkx would take longer to import than any network takes here.)"""
+    own = {value: [value] for value in module.values()}
+    for op in module.ops_named(*TRANSPARENT):
+        assert op.result is not None
+        for operand in op.operands:
+            joined, other = own[op.result], own[operand]
+            if joined is not other:
+                joined.extend(other)
+                own.update(dict.fromkeys(other, joined))
+    return list({id(values): values for values in own.values()}.values())
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,13 @@ def weight_scale(
 def _rounding_error(rows: np.ndarray, step: np.ndarray, top: int) -> np.ndarray:
     """Mean square error per row of magnitudes rounded to multiples of step and limited to top of them."""
     step = step[:, None]
-    return np.square(np.minimum(np.rint(rows / step), top) * step - rows).mean(axis=1)
+    error = rows / step
+    np.rint(error, out=error)  # in place: fresh pages cost more than the arithmetic
+    np.minimum(error, top, out=error)
+    error *= step
+    error -= rows
+    np.square(error, out=error)
+    return error.mean(axis=1)
 
 
 CALIBRATION_PRODUCTS = 1 << 32

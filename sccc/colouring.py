@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import networkx
+if TYPE_CHECKING:
+    import networkx
 
 Colour = TypeVar("Colour", bound=Hashable)
 

@@ -231,7 +231,7 @@ def run_compile(args: argparse.Namespace) -> int:
         assert x is not None
         files |= _testbench(module, x[: args.samples], output)
     result = report.bill_rows(module) if hardware else {"ops": len(module)}
-    shown: list[Any] = [report.bill_table(module)] if hardware else []
+    shown: list[Any] = [report.bill_table(result)] if hardware else []
     write_files(files | _json_file(args, result))
     more = f" and {len(files) - 2} more" if len(files) > 2 else ""
     shown.append(f"wrote {', '.join(map(str, list(files)[:2]))}{more}")

@@ -192,15 +192,20 @@ def _sums(
     """
     up: list[Columns] = []
     down: list[Columns] = []
+    plain = [Bit(number) for number in range(np.abs(symbols).max(initial=0))]
+    inverted = [Bit(number, inverted=True) for number in range(len(plain) if merged else 0)]
     for row in left:
-        numbers = row[np.argsort(np.abs(row), kind="stable")]
-        bits = [Bit(abs(n) - 1, -1, n < 0) for n in numbers[numbers != 0].tolist()]
-        up.append([[bit for bit in bits if merged or not bit.inverted]])
-        down.append([[] if merged else [bit._replace(inverted=False) for bit in bits if bit.inverted]])
+        numbers = row[np.argsort(np.abs(row), kind="stable")].tolist()
+        if merged:
+            up.append([[plain[n - 1] if n > 0 else inverted[-n - 1] for n in numbers if n]])
+            down.append([[]])
+        else:
+            up.append([[plain[n - 1] for n in numbers if n > 0]])
+            down.append([[plain[-n - 1] for n in numbers if n < 0]])
     subtotals = []
     for number, each in enumerate(shared):
         values = sorted(symbols[each.first, each.columns].tolist(), key=abs)
-        subtotals.append([Bit(abs(v) - 1, -1, merged and v < 0) for v in values])
+        subtotals.append([inverted[-v - 1] if merged and v < 0 else plain[abs(v) - 1] for v in values])
         for row, opposite in ((each.first, False), (each.second, each.opposite)):
             columns = up[row] if merged or symbols[row, each.columns[0]] > 0 else down[row]
             for place in range(len(values).bit_length()):

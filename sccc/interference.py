@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
-
-import networkx
+from typing import TYPE_CHECKING, Any
 
 from sccc.cells import Fsm
 from sccc.correlation import generator_of
@@ -18,6 +16,9 @@ from sccc.ops import REGISTRY
 from sccc.ops.conversion import SNGS
 from sccc.ops.registry import Selects, Shared, Uncorrelated
 from sccc.types import Count, Random, Stream
+
+if TYPE_CHECKING:
+    import networkx
 
 INDEPENDENT, CORRELATED, INDIFFERENT = "independent", "correlated", "indifferent"
 
@@ -42,6 +43,8 @@ def interference_graph(module: Module) -> networkx.Graph:
     comparison with the source). Edges join streams that meet in an op: `need` (independent, correlated: what the op's `needs` say;
     indifferent: they only meet in a sum), `needs` (a set, when ops differ) and `ops`.
     """
+    import networkx
+
     graph = networkx.Graph(name=module.name)
     origin: dict[Value, Origin] = {}
     parts: dict[Value, frozenset[str]] = {}
@@ -112,6 +115,8 @@ def constraint_graph(graph: networkx.Graph) -> networkx.Graph:
     A state machine's stream still depends on the sources behind it, so what it meets should use others: its edges go to the
     SNGs behind it, with the attribute `through` (its name). Edges between SNGs proper have through = "".
     """
+    import networkx
+
     result = networkx.Graph()
 
     def proper(name: str) -> str:

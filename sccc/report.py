@@ -108,9 +108,7 @@ def folded_rows(module: Module) -> dict[str, Any]:
     }
 
 
-def folded_table(module: Module) -> Table:
-    """The bill of folded hardware as a table."""
-    data = folded_rows(module)
+def _folded_table(data: dict[str, Any]) -> Table:
     headings = ["layer", "engine", "multipliers", "cycles", "utilisation", "memory bits", "gates", "flip-flops"]
     rows = [list(layer.values()) for layer in data["layers"]]
     footer = [
@@ -155,11 +153,10 @@ def bill_rows(module: Module) -> dict[str, Any]:
     }
 
 
-def bill_table(module: Module) -> Table:
-    """The bill as a table."""
-    if is_folded(module):
-        return folded_table(module)
-    data = bill_rows(module)
+def bill_table(data: dict[str, Any]) -> Table:
+    """The bill, as `bill_rows` gives it, as a table."""
+    if "interval" in data:
+        return _folded_table(data)
     columns = ["name", "encoding", "style", "source", "sources", "sngs", "products", "gates", "flipflops", "cycles"]
     rows = [[layer[c] for c in columns] for layer in data["layers"]]
     headings = [

@@ -48,7 +48,7 @@ def _block(left: np.ndarray, start: int, mixed: bool) -> list[Subtotal]:
     rows = left[start : start + BLOCK]
     free = [_bits(row) for row in rows != 0]
     sets = _common(rows, mixed)
-    queue = [(-common.bit_count(), *key) for key, common in sets.items() if common.bit_count() >= SIZES[-1]]
+    queue = [(-common.bit_count(), *key) for key, common in sets.items()]
     heapq.heapify(queue)
     found = []
     while queue:
@@ -61,9 +61,10 @@ def _block(left: np.ndarray, start: int, mixed: bool) -> list[Subtotal]:
             heapq.heappush(queue, (-count, first, second, kind))
             continue
         columns = _closest(common, next(size for size in SIZES if size <= count), rows.shape[1])
-        taken = ~sum(1 << int(c) for c in columns)
-        free[first] &= taken
-        free[second] &= taken
+        # All the common columns between the first and the last one are taken.
+        kept = ~(common & (1 << int(columns[-1]) + 1) - (1 << int(columns[0])))
+        free[first] &= kept
+        free[second] &= kept
         opposite = bool(np.sign(rows[first, columns[0]]) != np.sign(rows[second, columns[0]]))
         found.append(Subtotal(start + first, start + second, columns, opposite))
         heapq.heappush(queue, (len(columns) - count, first, second, kind))
@@ -73,7 +74,7 @@ def _block(left: np.ndarray, start: int, mixed: bool) -> list[Subtotal]:
 
 
 def _common(rows: np.ndarray, mixed: bool) -> dict[tuple[int, int, int], int]:
-    """For each two rows and each relation of their signs: the columns with equal symbols in both, as the bits of a number."""
+    """For two rows and a relation of their signs: the columns with equal symbols in both, as a number's bits; where enough are."""
     up = rows > 0
     found = {}
     for first in range(len(rows) - 1):
@@ -85,8 +86,10 @@ def _common(rows: np.ndarray, mixed: bool) -> dict[tuple[int, int, int], int]:
             else [agree & up[first], agree & ~up[first], ~agree & up[first], ~agree & ~up[first]]
         )
         for kind, which in enumerate(kinds):
-            for second, packed in enumerate(np.packbits(equal & which, axis=1, bitorder="little"), first + 1):
-                found[first, second, kind] = int.from_bytes(packed.tobytes(), "little")
+            packed = np.packbits(equal & which, axis=1, bitorder="little")
+            enough = np.flatnonzero(np.bitwise_count(packed).sum(axis=1) >= SIZES[-1])
+            for other in enough.tolist():
+                found[first, first + 1 + other, kind] = int.from_bytes(packed[other].tobytes(), "little")
     return found
 
 

@@ -100,6 +100,10 @@ class Window:
         )
 
 
+CONVOLVED = 1 << 15
+"""Sums that are worked on at a time, so that they stay in the second-level cache while all taps pass by."""
+
+
 def convolve(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:
     """Cross-correlation of images [batch, channels, h, w] with weight [outputs, channels / groups, kh, kw], tap by tap.
 
@@ -108,8 +112,11 @@ def convolve(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1)
     outputs, inner = weight.shape[:2]
     rows, columns = window.output(x.shape[2], x.shape[3])
     result = np.zeros((len(x), groups, outputs // groups, rows * columns))
-    parts = weight.reshape(groups, outputs // groups, inner, -1)
-    for tap, view in enumerate(window.views(x)):
-        lanes = view.reshape(len(x), groups, inner, rows * columns)
-        result += np.matmul(parts[None, :, :, :, tap], lanes)
+    parts = np.ascontiguousarray(np.moveaxis(weight.reshape(groups, outputs // groups, inner, -1), -1, 0))
+    some = max(1, CONVOLVED // (outputs * rows * columns))
+    for start in range(0, len(x), some):
+        sums = result[start : start + some]
+        for tap, view in enumerate(window.views(x[start : start + some])):
+            lanes = view.reshape(len(sums), groups, inner, rows * columns)
+            sums += np.matmul(parts[tap], lanes)
     return result.reshape(len(x), outputs, rows, columns)

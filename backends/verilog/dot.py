@@ -7,6 +7,7 @@ vectors does: bits are gathered as late as possible, and a vector in one go.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -175,7 +176,8 @@ class DotModule:
         """An instance that adds the vectors, by weight; its result is the wire `name`."""
         sizes = tuple(sizes)
         module = sum_name(sizes)
-        self.used.setdefault(module, sum_module(sizes))
+        if module not in self.used:
+            self.used[module] = sum_module(sizes)
         ports = ", ".join(f".v{weight}({vector})" for weight, vector in vectors.items())
         self.lines.append(f"  wire [{sum_bits(sizes) - 1}:0] {name};")
         self.lines.append(f"  {module} add_{name} ({ports}, .ones({name}));")
@@ -206,8 +208,11 @@ def _gather(lanes: list[int], streams: list[int], name: str) -> str:
 
 def _concatenation(bits: Iterable[str]) -> str:
     """Bits, the first one least significant; equal neighbours as a replication."""
-    runs = [(bit, len(list(same))) for bit, same in itertools.groupby(bits)][::-1]
-    return _braces([bit if count == 1 else f"{{{count}{{{bit}}}}}" for bit, count in reversed(runs)])
+    bits = list(bits)
+    if not any(map(operator.eq, bits, bits[1:])):
+        return _braces(bits)
+    runs = [(bit, len(list(same))) for bit, same in itertools.groupby(bits)]
+    return _braces([bit if count == 1 else f"{{{count}{{{bit}}}}}" for bit, count in runs])
 
 
 def _braces(items: list[str]) -> str:

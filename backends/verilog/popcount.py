@@ -8,6 +8,7 @@ weight.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from sccc.gates import sum_bits
 
@@ -109,7 +110,8 @@ def _slice(name: str, length: int, low: int, count: int) -> str:
     return f"{name}[{low}]" if count == 1 else f"{name}[{low + count - 1}:{low}]"
 
 
-def neighbours(length: int) -> list[int]:
+@cache
+def neighbours(length: int) -> tuple[int, ...]:
     """Positions in a vector of that length so that what stands there one after the other is added first (see `_reduce`).
 
     Bits that rarely change, or change together, then leave whole parts of the tree at rest.
@@ -118,10 +120,10 @@ def neighbours(length: int) -> list[int]:
     while len(vector) > 1:
         third = len(vector) // 3
         if third == 0:
-            return vector[1] + vector[0]
+            return tuple(vector[1] + vector[0])
         rest = vector[3 * third :]
         vector = rest + [vector[i] + vector[third + i] + vector[2 * third + i] for i in range(third)]
-    return vector[0] if vector else []
+    return tuple(vector[0]) if vector else ()
 
 
 def counter_name(size: int) -> str:

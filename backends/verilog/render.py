@@ -73,12 +73,18 @@ def sized(value: int, width: int) -> str:
     return f"{width}'h{value & ((1 << width) - 1):x}"
 
 
+LITERAL_BITS = 1 << 15
+"""Longer constants are concatenations: Icarus' scanner has room for 16,384 characters of a number, and gives up beyond."""
+
+
 def packed(values: Iterable[int], width: int) -> str:
     """Numbers packed into one constant, the first in the least significant `width` bits."""
-    values = [int(v) for v in values]
-    mask, nibbles = (1 << width) - 1, 0
-    number = 0
-    for position, value in enumerate(values):
-        number |= (value & mask) << (position * width)
-    nibbles = len(values) * width
-    return f"{nibbles}'h{number:x}"
+    values, mask = [int(v) for v in values], (1 << width) - 1
+    some = max(1, LITERAL_BITS // width)
+    pieces = []
+    for start in range(0, max(len(values), 1), some):
+        part, number = values[start : start + some], 0
+        for position, value in enumerate(part):
+            number |= (value & mask) << (position * width)
+        pieces.append(f"{len(part) * width}'h{number:x}")
+    return pieces[0] if len(pieces) == 1 else f"{{{', '.join(reversed(pieces))}}}"
