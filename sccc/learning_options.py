@@ -8,11 +8,13 @@ from typing import Any
 
 from sccc.config import check_fields, option
 from sccc.diagnostics import Collector, Location, SccError
-from sccc.ops.training_types import MOST_HALVINGS
 
 COUNTER_RULES = ("gdc", "gdm", "fixed")
 FLOAT_RULES = ("float", "float-momentum")
 FIRST_WEIGHTS = ("auto", "glorot", "he", "lsuv")
+
+MOST_HALVINGS = 12
+"""Of a step while a network learns."""
 
 VALUE_BITS, RELU_RANGE = (8, 10), (4, 16)
 """Of dense networks, and of those with convolutions, whose sums of nonnegative numbers grow larger (measured: LeNet's maps, which

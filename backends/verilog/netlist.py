@@ -18,7 +18,7 @@ from sccc.diagnostics import SccError
 from sccc.ir import Module, Operation, Value
 from sccc.ops import REGISTRY
 from sccc.ops.source import largest_of
-from sccc.schedule import Schedule, layer_ops, schedule
+from sccc.schedule import Schedule, layer_ops, layer_origin, schedule
 from sccc.types import Count, Level, Stream, Total, lane_width
 from sccc.verify import verify
 
@@ -94,7 +94,7 @@ def _emit_layers(
         length = next(
             (op.result.type.length for op in ops if op.result and isinstance(op.result.type, Count | Stream)), 1
         )
-        origin = next((op.origin for op in ops if op.origin), "")
+        origin = layer_origin(ops)
         emitter = kind(names.make(f"{top}_{name}", origin or name), names, ops, outputs, length, origin, savings)
         layers[name] = emitter.emit()
         if isinstance(emitter, InjectableLayer):

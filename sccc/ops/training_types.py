@@ -8,6 +8,7 @@ from sccc.cells import Comb
 from sccc.expr import Var
 from sccc.intervals import interval
 from sccc.ir import Operation
+from sccc.learning_options import MOST_HALVINGS
 from sccc.ops.registry import REGISTRY, Attr, expect, refuse
 from sccc.training_cells import MatrixProduct
 from sccc.types import Fixed, Random, Type
@@ -130,9 +131,6 @@ def infer_label(op: Operation) -> Type:
     if op.attributes["classes"] < 2:
         raise refuse(op, f"classes = {op.attributes['classes']} must be at least 2")
     return fixed(op, (), 0, op.attributes["classes"] - 1, 0)
-
-
-MOST_HALVINGS = 12
 
 
 def infer_halvings(op: Operation) -> Type:

@@ -120,6 +120,11 @@ def test_icarus_halves_where_the_simulator_does(rule: str) -> None:
     assert check_training(module, x, y, halvings=np.arange(40) // 14).mismatches == 0
 
 
+def test_icarus_halves_behind_windows_of_streams_too() -> None:
+    module, halvings = made(rule="gdc", halvings=2, forward="streams", length=16), np.arange(12) // 4
+    assert check_training(module, *samples(12), halvings=halvings).mismatches == 0
+
+
 def test_icarus_halves_the_steps_of_convolutions_too() -> None:
     module, halvings = made(small_cnn(), rule="gdm", halvings=1), np.arange(12) // 6
     assert check_training(module, *images(12), halvings=halvings).mismatches == 0
