@@ -142,6 +142,8 @@ class Emitter:
     def _header(self, inputs: dict[Value, str], output: Operation) -> list[str]:
         def bus(kind: Type) -> str:
             assert isinstance(kind, Fixed)
+            if not kind.shape:
+                return f"a two's complement number of {lane_width(kind)} bits, {kind.lo} .. {kind.hi}"
             numbers = f"{kind.lanes} two's complement numbers of {lane_width(kind)} bits"
             return f"{numbers}, {kind.lo} .. {kind.hi}, value / 2**{kind.bits}, lane 0 lowest"
 
@@ -151,10 +153,16 @@ class Emitter:
             "clk      everything happens at its rising edge",
             "rst      synchronous: initial weights, seeds",
             *self._protocol(),
-            *(f"{port}  {bus(value.type)}" for value, port in inputs.items()),
+            *(f"{port}  {self._what(value)}: {bus(value.type)}" for value, port in inputs.items()),
             f"{self.ports[output]}  {bus(output.operands[0].type)}; of the sample in the same cycle",
         ]
         return ["// " + comment(line) if line else "//" for line in lines]
+
+    def _what(self, value: Value) -> str:
+        """What an input is, as its op says."""
+        assert value.op is not None
+        first = REGISTRY[value.op.name].doc.split(":")[0].rstrip(".")
+        return first[0].lower() + first[1:]
 
     def _protocol(self) -> list[str]:
         if self.period == 1:
