@@ -113,7 +113,8 @@ class _Writer:
 
     def halvings(self) -> np.ndarray | None:
         """The array of the input that nothing in the kernel writes."""
-        return next((self.arrays[self.names[v]] for v in self.module.values() if _is_halvings(v)), None)
+        results = (op.result for op in self.module.ops_named("train.halvings"))
+        return next((self.arrays[self.names[value]] for value in results if value is not None), None)
 
     def _results(self) -> list[str]:
         scores = self.output.operands[0]
@@ -162,10 +163,6 @@ class _Writer:
             self.arrays[name] = np.asarray(op.attributes["value"]).reshape(-1).astype(storage(kind))
         # A lane behind the last one holds the zeros of padding, and swallows what is added to it.
         self.arrays.setdefault(name, np.zeros(kind.lanes + 1, dtype=storage(kind)))
-
-
-def _is_halvings(value: Value) -> bool:
-    return value.op is not None and value.op.name == "train.halvings"
 
 
 __all__ = ["MOST_OPS", "Kernel", "build_kernel"]
